@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import msgspec
-from msgspec import UNSET
 
 from parley.core.config import BYTES_PER_MS, HOUSE_FORMAT, AudioFormat
 from parley.core.items import InputAudio, Item, Message, OutputAudio
@@ -14,7 +13,7 @@ ITEMS_MAX = 2_000
 """Items that a client may have in one conversation. The server's own turns are never refused."""
 
 KEPT_AUDIO_BYTES_MAX = 32 * 1024 * 1024
-"""Sound kept for `conversation.item.retrieve`: 11 minutes. Beyond it the oldest items lose their sound, but no words."""
+"""Sound kept for `conversation.item.retrieve`: 11 minutes. Beyond it the oldest items lose their sound, but no word."""
 
 RETRIEVED_AUDIO_BYTES_MAX = 700_000
 """Longest sound put into one event (14.6 s of PCM): clients refuse messages over 1 MiB (protocol.md 11.1)."""
@@ -157,8 +156,10 @@ def is_audio_message(item: Item) -> bool:
     return isinstance(item, Message) and any(isinstance(part, OutputAudio) for part in item.content)
 
 
-def needs_transcript(item: Item) -> bool:
+def needs_transcript(entry: Entry) -> bool:
     """A user message whose sound nobody has put into words yet."""
-    return isinstance(item, Message) and any(
-        isinstance(part, InputAudio) and part.transcript is None and part.audio is not UNSET for part in item.content
+    return (
+        bool(entry.audio)
+        and isinstance(entry.item, Message)
+        and any(isinstance(part, InputAudio) and part.transcript is None for part in entry.item.content)
     )

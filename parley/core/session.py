@@ -209,6 +209,8 @@ class Session:
             self._responder.drop_draft()
         if respond:
             self._answer([*self._conversation], listening.clock)
+        if listening.failure is not None:
+            self._deaf(listening, listening.failure)
 
     def _clear(self) -> None:
         self._responder.drop_draft()
@@ -279,19 +281,21 @@ class Session:
         self._emit(Meter(turn=turn))
 
     def _failed(self, failed: i.Failed) -> None:
-        listening = self._user.running.pop(failed.work_id, None)
+        listening = self._user.running.get(failed.work_id)
         if listening is None:
             self._made(failed)
-            return
-        if listening is self._user.current:
-            # The turn goes on without a listener; its commit starts another one.
-            self._user.current = None
-            self._user.detector.reset(self._user.buffer.heard)
-            return
-        self._say_all(listening.failed(failed.code, failed.message))
+        elif listening is self._user.current:
+            listening.failure = failed  # told when the turn is committed
+        else:
+            self._deaf(listening, failed)
+
+    def _deaf(self, listening: Listening, failure: i.Failed) -> None:
+        """There will be no words for a committed turn."""
+        del self._user.running[listening.work_id]
+        self._say_all(listening.failed(failure.code, failure.message))
         if listening.entry is not None:
             listening.entry.set_transcript("")
-        self._responder.words_will_not_come(listening.work_id, failed.code, failed.message, self._now)
+        self._responder.words_will_not_come(listening.work_id, failure.code, failure.message, self._now)
 
     # ---- answers
 
@@ -322,7 +326,7 @@ class Session:
         parsed = [parse_input(value, f"response.input[{at}]") for at, value in enumerate(options.input)]
         entries = [self._resolve(item, f"response.input[{at}]") for at, item in enumerate(parsed)]
         for entry in entries:
-            if needs_transcript(entry.item) and self._conversation.find(entry.id) is not entry:
+            if needs_transcript(entry) and self._conversation.find(entry.id) is not entry:
                 self._user.listen_to(entry, self.config)
         return entries
 
@@ -365,7 +369,7 @@ class Session:
         entry = self._entry(item)
         self._responder.drop_draft()
         previous = self._conversation.add(entry, at)
-        if needs_transcript(item):
+        if needs_transcript(entry):
             self._user.listen_to(entry, self.config)
         self._say(e.ItemAdded(previous_item_id=previous, item=entry.item))
         self._say(e.ItemDone(previous_item_id=previous, item=entry.item))
@@ -460,7 +464,7 @@ class Session:
         self._check_prompt_size(new)
         self.config = new
         self._responder.drop_draft()
-        if new.audio.input.turn_detection is None and old.audio.input.turn_detection is not None:
+        if (new.audio.input.turn_detection is None) != (old.audio.input.turn_detection is None):
             self._user.give_up()
             self._idle_until = None
         self._say(e.SessionUpdated(session=self._effective()))

@@ -14,7 +14,7 @@ from msgspec import UNSET
 from parley.core.config import Transcription
 from parley.core.conversation import Entry
 from parley.core.events import AnyServerEvent, Logprob, TranscriptionCompleted, TranscriptionDelta, TranscriptionFailed
-from parley.core.inputs import Transcribed
+from parley.core.inputs import Failed, Transcribed
 from parley.core.timing import Clock
 from parley.core.usage import CountTokens, user_audio_tokens
 from parley.errors import ERRORS
@@ -46,6 +46,8 @@ class Listening:
         self.early: Early | None = None
         self.take_early = False
         """The running Peek will be the last word: the turn has ended and nothing was said after it was asked."""
+        self.failure: Failed | None = None
+        """The transcriber gave up while the turn still went on."""
         self.clock = Clock()
         self._sent = ""
 

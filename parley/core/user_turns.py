@@ -58,7 +58,7 @@ class UserTurns:
             self._tell(self.current, heard.pcm)
         elif config.audio.input.turn_detection is not None:
             self.buffer.forget_before(self.buffer.heard - IDLE_AUDIO_MS_MAX * SAMPLES_PER_MS)
-        elif isinstance(config, TranscriptionConfig):
+        elif isinstance(config, TranscriptionConfig) and config.audio.input.transcription is not None:
             self.current = self._listen(self._new_id("item"), config)
             self._tell(self.current, self.buffer.since(self.buffer.start))
 
@@ -146,7 +146,8 @@ class UserTurns:
 
     def drop(self, listening: Listening) -> None:
         self.running.pop(listening.work_id, None)
-        self._emit(Stop(work_id=listening.work_id))
+        if listening.failure is None:
+            self._emit(Stop(work_id=listening.work_id))
 
     # ---- words
 
@@ -191,16 +192,19 @@ class UserTurns:
         return listening
 
     def _tell(self, listening: Listening, pcm: bytes) -> None:
-        self._emit(Tell(work_id=listening.work_id, message=Audio(pcm=pcm)))
+        if listening.failure is None:
+            self._emit(Tell(work_id=listening.work_id, message=Audio(pcm=pcm)))
 
     def _ask_early(self, listening: Listening) -> None:
-        if listening.asked_at is None:
+        if listening.asked_at is None and listening.failure is None:
             listening.early = None
             listening.asked_at = self.buffer.heard
             self._emit(Tell(work_id=listening.work_id, message=Peek()))
 
     def _close(self, listening: Listening) -> None:
         """No more sound. If an early transcript covers all that was said, it is the last word; else ask for that."""
+        if listening.failure is not None:
+            return
         voiced_until = self.detector.voiced_until
         if listening.early is not None and voiced_until <= listening.early.asked_at:
             return
