@@ -108,7 +108,6 @@ class Tool(Wire, tag="function"):
     name: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
     description: str | None = None
     parameters: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "object", "properties": {}})
-    strict: bool | UnsetType | None = UNSET
 
 
 class NamedFunction(Wire, tag="function"):

@@ -169,7 +169,7 @@ class TranscriptionCompleted(ServerEvent, tag="conversation.item.input_audio_tra
 class TranscriptionFailed(ServerEvent, tag="conversation.item.input_audio_transcription.failed"):
     item_id: str
     content_index: int
-    error: dict[str, str | None]
+    error: dict[str, str]
 
 
 class InputAudioBufferCommitted(ServerEvent, tag="input_audio_buffer.committed"):

@@ -26,11 +26,14 @@ class Heard(Input):
 class Speech(Input):
     """The Ear's evidence: in the frame that ends at sample `upto`, somebody speaks with this probability.
 
-    May come later than the sound it is about; it is applied by position, not by time of arrival.
+    If so, then until sample `voiced_upto`: a model sees the end of speech late, loudness shows it. Evidence may come
+    later than the sound it is about; it is applied by position, not by time of arrival.
     """
 
     upto: int
     probability: float
+    voiced_upto: int | None = None
+    """None: to the end of the frame."""
 
 
 class Transcribed(Input):

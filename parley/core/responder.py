@@ -1,8 +1,8 @@
 """The server's side: which responses run, what they read, and how each one ends.
 
 At most one response writes to the conversation (`active`); out-of-band ones run beside it (protocol.md 6.4). A *draft*
-is an answer begun on a guess, while the user may still go on speaking: its work runs, but nothing of it is said until the
-turn has really ended, and if the guess was wrong nobody ever hears of it.
+is an answer begun on a guess, while the user may still go on speaking: its work runs, but nothing of it is said until
+the turn has really ended, and if the guess was wrong nobody ever hears of it.
 """
 
 from collections.abc import Callable, Sequence

@@ -53,6 +53,9 @@ from parley.ids import NewId
 TRUNCATE_EXCESS_MS_MAX = 20
 """A client's clock may run ahead of the sound by one frame (protocol.md 11.1)."""
 
+ERROR_CHARS_MAX = 1_000
+"""An error quotes what was wrong, and no more of it than fits here."""
+
 EXPIRED = "Your session hit the maximum duration of {minutes} minutes."
 
 
@@ -169,7 +172,7 @@ class Session:
         rules = self._rules()
         if rules is None:
             return
-        match self._user.notice(speech.upto, speech.probability, rules):
+        match self._user.notice(speech, rules):
             case Moment.STARTED:
                 self._turn_started(rules)
             case Moment.RESUMED:
@@ -546,7 +549,13 @@ class Session:
         return {**own, **msgspec.to_builtins(self.config)}
 
     def _refuse(self, code: str, message: str, param: str | None, event_id: str | None) -> None:
-        body = e.ErrorBody(type=ERRORS[code].type, code=code, message=message, param=param, event_id=event_id)
+        body = e.ErrorBody(
+            type=ERRORS[code].type,
+            code=code,
+            message=message[:ERROR_CHARS_MAX],
+            param=param and param[:ERROR_CHARS_MAX],
+            event_id=event_id,
+        )
         self._say(e.Error(error=body))
 
     def _say(self, event: e.AnyServerEvent) -> None:

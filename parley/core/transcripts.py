@@ -80,7 +80,7 @@ class Listening:
     def failed(self, code: str, message: str) -> list[AnyServerEvent]:
         if self.shown is None:
             return []
-        body = {"type": "transcription_error", "code": code, "message": message or ERRORS[code].advice, "param": None}
+        body = {"type": "transcription_error", "code": code, "message": message or ERRORS[code].advice}
         return [TranscriptionFailed(item_id=self.item_id, content_index=0, error=body)]
 
     def _grow(self, text: str, logprobs: tuple[Logprob, ...] | None) -> list[AnyServerEvent]:

@@ -85,14 +85,17 @@ class TurnDetector:
         self._floor = floor
         self._looks = None
 
-    def hear(self, upto: int, probability: float, rules: TurnDetection) -> Moment | None:
-        """The Ear's evidence about the frame that ends at sample `upto`."""
+    def hear(
+        self, upto: int, probability: float, rules: TurnDetection, voiced_upto: int | None = None
+    ) -> Moment | None:
+        """The Ear's evidence about the frame that ends at sample `upto`; if voiced, then until `voiced_upto`."""
         self._known = upto
         if upto <= self._floor:
             return None
         threshold = rules.threshold if isinstance(rules, ServerVad) else SEMANTIC_THRESHOLD
         if self.speaking:
-            return self._while_speaking(upto, probability >= threshold - END_BELOW_THRESHOLD, rules)
+            voiced = probability >= threshold - END_BELOW_THRESHOLD
+            return self._while_speaking(upto, (voiced_upto or upto) if voiced else None, rules)
         self._likely = self._likely + 1 if probability >= threshold else 0
         if self._likely < (1 if probability >= max(SURE_PROBABILITY, threshold) else 2):
             return None
@@ -102,9 +105,9 @@ class TurnDetector:
         self._likely = 0
         return Moment.STARTED
 
-    def _while_speaking(self, upto: int, voiced: bool, rules: TurnDetection) -> Moment | None:
-        if voiced:
-            self.voiced_until = upto
+    def _while_speaking(self, upto: int, voiced_upto: int | None, rules: TurnDetection) -> Moment | None:
+        if voiced_upto is not None:
+            self.voiced_until = max(self.voiced_until, voiced_upto)
             if self.paused:
                 self.paused = False
                 self._looks = None

@@ -20,7 +20,7 @@ from parley.core.events import (
     TimeoutTriggered,
 )
 from parley.core.input_audio import COMMIT_MS_MIN, IDLE_AUDIO_MS_MAX, SAMPLES_PER_MS, InputAudioBuffer, to_ms
-from parley.core.inputs import Heard, Transcribed
+from parley.core.inputs import Heard, Speech, Transcribed
 from parley.core.items import InputAudio, Item, Message
 from parley.core.transcripts import BY_DURATION, DEFAULT_TRANSCRIPTION, Early, Listening
 from parley.core.turns import Moment, TurnDetector, prefix_ms
@@ -62,9 +62,9 @@ class UserTurns:
             self.current = self._listen(self._new_id("item"), config)
             self._tell(self.current, self.buffer.since(self.buffer.start))
 
-    def notice(self, upto: int, probability: float, rules: TurnDetection) -> Moment | None:
+    def notice(self, speech: Speech, rules: TurnDetection) -> Moment | None:
         """Weigh the Ear's evidence; a pause is used to ask for an early transcript."""
-        moment = self.detector.hear(upto, probability, rules)
+        moment = self.detector.hear(speech.upto, speech.probability, rules, speech.voiced_upto)
         if moment is Moment.PAUSED and self.current is not None and (self._peeks or isinstance(rules, SemanticVad)):
             self._ask_early(self.current)
         return moment

@@ -183,7 +183,7 @@ def test_what_agents_sdks_send_is_taken() -> None:
             "object": "realtime.session",
             "expires_at": 1,
             "audio": {"input": {"turn_detection": {"type": "semantic_vad", "model_version": "v2"}}},
-            "tools": [{"type": "function", "name": "f", "parameters": {}, "strict": True}],
+            "tools": [{"type": "function", "name": "f", "parameters": {}}],
             "tool_choice": {"type": "function", "name": "f"},
         }
     )
