@@ -8,6 +8,7 @@
     engine  heard "hello" | early "hel" | partial 3 "hello"    about the newest running transcription
     engine  said 0 "Hi." | spoke 0 200 | called 0 f {"a":1} | ended 0 | generated stop | failed backend_timeout
     wait    5000                                               milliseconds pass; due ticks are delivered
+    played  resp_1 900 done                                    the transport has played so much
     left | drain
     server  response.done status=completed id=R1               an event that must come, with fields (dots go inside)
     asks    transcribe | generate | stop R1 | peek | end | close 1001 | draft

@@ -54,6 +54,15 @@ class Entry:
         self.item = msgspec.structs.replace(self.item, content=parts)
         self.version += 1
 
+    def truncate(self, end_ms: int) -> None:
+        """Keep of the assistant's speech what was heard until `end_ms`: sound and words (docs/decisions/0004)."""
+        assert self.sound is not None
+        self.sound.truncate(end_ms)
+        self.version += 1
+        if isinstance(self.item, Message) and is_audio_message(self.item):
+            heard = (OutputAudio(transcript=self.sound.transcript),)
+            self.item = msgspec.structs.replace(self.item, content=heard)
+
     def with_audio(self) -> Item:
         """The item as `conversation.item.retrieved` shows it: with its sound, if that is short enough for an event."""
         if not isinstance(self.item, Message):

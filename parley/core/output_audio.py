@@ -84,8 +84,8 @@ class OutputAudio:
             self._pieces[-1].samples += samples
 
     def close(self) -> None:
-        """No more sound of the last piece will come: its length is final."""
-        if self._pieces:
+        """All sound of the last piece has come: its length is final. Not to be called where it was cut short."""
+        if self._pieces and self.cut_ms is None:
             self._pieces[-1].closed = True
 
     def truncate(self, end_ms: int) -> None:

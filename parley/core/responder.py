@@ -13,6 +13,7 @@ from parley.core.conversation import Conversation, Entry
 from parley.core.effects import AnyEffect, Generate, Meter, Send, Start, Stop, Turn
 from parley.core.events import AnyServerEvent, RateLimitsUpdated
 from parley.core.inputs import Called, Ended, Failed, Generated, Said, Spoke
+from parley.core.playback import Playback
 from parley.core.responses import Plan, Run, plan
 from parley.core.terms import Terms
 from parley.core.timing import Clock
@@ -40,7 +41,16 @@ class _Draft:
 
 
 class Responder:
-    def __init__(self, conversation: Conversation, terms: Terms, new_id: NewId, emit: Emit, now: float) -> None:
+    def __init__(
+        self,
+        conversation: Conversation,
+        terms: Terms,
+        new_id: NewId,
+        emit: Emit,
+        now: float,
+        playback: Playback | None = None,
+    ) -> None:
+        """`playback` is given where the transport plays the sound itself."""
         self.active: Run | None = None
         """The one response that writes to the conversation."""
         self.voice_used = False
@@ -53,6 +63,7 @@ class Responder:
         self._terms = terms
         self._new_id = new_id
         self._emit = emit
+        self._playback = playback
         self._rates = RateWindow(terms.requests_per_minute, terms.tokens_per_minute, now)
         self._read_before: tuple[Line, ...] = ()
 
@@ -206,9 +217,14 @@ class Responder:
             self._end(run, "incomplete", {"type": "incomplete", "reason": "max_output_tokens"}, now)
 
     def _spoke(self, run: Run, spoke: Spoke, now: float) -> None:
+        if self._playback is not None and run.silenced:
+            return  # the buffer was cleared: what is still made is not played
         if run.clock.first_audio is None:
             run.clock.first_audio = now
         self.voice_used = True
+        if self._playback is not None and run.speaking is not None:
+            for event in self._playback.sound(run.id, run.speaking):
+                self._say(event)
         run.spoke(spoke)
 
     def _generated(self, run: Run, reason: str, now: float) -> None:

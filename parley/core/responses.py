@@ -187,6 +187,12 @@ class Run:
                 return output.entry
         return None
 
+    @property
+    def silenced(self) -> bool:
+        """The message that is being spoken has been truncated."""
+        entry = self.speaking
+        return entry is not None and entry.sound is not None and entry.sound.cut_ms is not None
+
     # ---- what the engine posts
 
     def said(self, said: Said) -> None:
@@ -276,7 +282,7 @@ class Run:
             if status == "completed":
                 self.completed_calls.append(entry.item.call_id or "")
         else:
-            self._close_message(output)
+            self._close_message(output, whole=status == "completed")
         entry.item = with_status(entry.item, status)
         entry.version += 1
         if self.plan.in_conversation and self._conversation.find(entry.id) is entry:
@@ -291,7 +297,7 @@ class Run:
             )
         )
 
-    def _close_message(self, output: _Output) -> None:
+    def _close_message(self, output: _Output, *, whole: bool) -> None:
         at = self._at(output)
         sound = output.entry.sound
         content: OutputAudio | OutputText
@@ -299,7 +305,8 @@ class Run:
             content = OutputText(text=output.text)
             self._say(OutputTextDone(**at, content_index=0, text=output.text))
         else:
-            sound.close()
+            if whole:  # else the last piece stays longer than its sound, so that truncation does not count unsaid words
+                sound.close()
             content = OutputAudio(transcript=sound.transcript)
             self._say(OutputAudioDone(**at, content_index=0))
             self._say(OutputAudioTranscriptDone(**at, content_index=0, transcript=output.text))

@@ -27,7 +27,7 @@ from parley.core.config import (
     parse_response,
     updated,
 )
-from parley.core.conversation import Conversation, Entry, is_audio_message, needs_transcript
+from parley.core.conversation import Conversation, Entry, needs_transcript
 from parley.core.effects import AnyEffect, Close, Meter, Send, Turn
 from parley.core.items import (
     FunctionCall,
@@ -36,10 +36,10 @@ from parley.core.items import (
     Item,
     ItemReference,
     Message,
-    OutputAudio,
     parse_input,
     parse_item,
 )
+from parley.core.playback import Playback
 from parley.core.responder import Responder
 from parley.core.terms import Terms
 from parley.core.timing import Clock
@@ -80,7 +80,10 @@ class Session:
         self._tool_clock: Clock | None = None
         self._conversation = Conversation(new_id("conv"))
         self._user = UserTurns(self._conversation, new_id, self._emit, peeks=terms.peeks)
-        self._responder = Responder(self._conversation, terms, new_id, self._emit, now)
+        self._playback = Playback()
+        self._responder = Responder(
+            self._conversation, terms, new_id, self._emit, now, self._playback if terms.plays else None
+        )
 
     @property
     def deadline(self) -> float | None:
@@ -150,7 +153,7 @@ class Session:
             case e.OutputAudioBufferClear():
                 self._clear_output()
             case i.Played():
-                pass  # only transports that play by themselves report this
+                self._say_all(self._playback.played(event))
             case i.Malformed():
                 self._refuse(event.code, event.message, event.param, event.event_id)
             case i.Tick():
@@ -185,9 +188,12 @@ class Session:
         self._idle_until = None
         self._responder.drop_draft()
         self._user.start(self.config, rules, self._now)
-        active = self._responder.active
-        if active is not None and rules.interrupt_response:
-            self._responder.cancel(active, "turn_detected", self._now)
+        if rules.interrupt_response:
+            cleared, truncated = self._playback.clear()
+            self._say_all(cleared)
+            if self._responder.active is not None:
+                self._responder.cancel(self._responder.active, "turn_detected", self._now)
+            self._say_all(truncated)
 
     def _end_turn_if_over(self) -> None:
         rules = self._rules()
@@ -427,11 +433,7 @@ class Session:
         entry = self._find(event.item_id, "truncate", "truncating")
         self._check_cut(entry, event)
         assert entry.sound is not None
-        entry.sound.truncate(min(event.audio_end_ms, entry.sound.ms))
-        entry.version += 1
-        if isinstance(entry.item, Message) and is_audio_message(entry.item):
-            heard = (OutputAudio(transcript=entry.sound.transcript),)
-            entry.item = msgspec.structs.replace(entry.item, content=heard)
+        entry.truncate(min(event.audio_end_ms, entry.sound.ms))
         self._responder.drop_draft()
         self._say(
             e.ItemTruncated(item_id=event.item_id, content_index=event.content_index, audio_end_ms=event.audio_end_ms)
@@ -491,6 +493,8 @@ class Session:
                 "There is no output audio buffer on a WebSocket session: the client plays the sound.",
                 "type",
             )
+        for events in self._playback.clear():
+            self._say_all(events)
 
     def _tick(self) -> None:
         if self._now >= self._expires:
@@ -513,8 +517,8 @@ class Session:
     def _drain_if_idle(self) -> None:
         if self._draining is None or self.closed:
             return
-        waiting = self._user.current is not None or self._responder.busy or self._responder.open_calls
-        if not waiting:
+        at_work = self._user.current is not None or self._responder.busy or self._responder.open_calls
+        if not at_work and self._playback.silent:
             reason = self._draining
             self._end("server_draining", reason)
             self._emit(Close(code=1001, reason=reason))

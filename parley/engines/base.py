@@ -2,8 +2,9 @@
 
 An `Engine` performs `Work` for a session. The cascade is the engine that lives on this machine, and it stands on three
 backends with one method each. A backend is a plain class that has the method; cancelling it is closing the iterator (or
-cancelling the task that runs it), and it must then stop working at once. A backend raises `EngineError` and nothing else;
-times out by itself; never touches the conversation. All audio is the house format: mono PCM16, 24 kHz, little endian.
+cancelling the task that runs it), and it must then stop working at once. A backend raises `EngineError` and nothing
+else; times out by itself; never touches the conversation. All audio is the house format: mono PCM16, 24 kHz, little
+endian.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -25,12 +26,12 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Peek(Enum):
-    """Put into the audio stream: "tell me now what you have heard so far". Answered by one `Transcript`, `final=False`."""
+    """Put into the audio stream: "tell me what you have heard so far". Answered by one `Transcript`, `final=False`."""
 
     PEEK = "peek"
 
 
-class TranscriptionRequest(Frozen):
+class TranscriptionRequest(Frozen, frozen=True):
     """What to listen for (protocol.md 2.7). `partials`: the listener wants hypotheses while the speech goes on."""
 
     model: str = ""
@@ -41,7 +42,7 @@ class TranscriptionRequest(Frozen):
     partials: bool = False
 
 
-class Transcript(Frozen):
+class Transcript(Frozen, frozen=True):
     """A hypothesis about everything heard so far, or (`final`) the last word on it.
 
     `stable` is how many leading characters of `text` will not change any more (all of them when `final`).
@@ -78,23 +79,23 @@ class SpeechToText(Protocol):
 # ---- language model
 
 
-class Text(Frozen, tag="text"):
+class Text(Frozen, frozen=True, tag="text"):
     text: str
 
 
-class Image(Frozen, tag="image"):
+class Image(Frozen, frozen=True, tag="image"):
     url: str
     """A `data:` URL."""
     detail: Literal["auto", "low", "high"] = "auto"
 
 
-class ToolCall(Frozen):
+class ToolCall(Frozen, frozen=True):
     call_id: str
     name: str
     arguments: str
 
 
-class Message(Frozen):
+class Message(Frozen, frozen=True):
     """One message of the prompt, in the shape that every chat model understands.
 
     An assistant message may carry `calls`; a `tool` message answers the call with its `call_id`.
@@ -111,13 +112,13 @@ class Message(Frozen):
         return "".join(part.text for part in self.content if isinstance(part, Text))
 
 
-class FunctionTool(Frozen):
+class FunctionTool(Frozen, frozen=True):
     name: str
     description: str = ""
     parameters: dict[str, object] = {}
 
 
-class Prompt(Frozen):
+class Prompt(Frozen, frozen=True):
     """All that a language model gets to see. `instructions` stand before every message."""
 
     model: str
@@ -134,13 +135,13 @@ class Prompt(Frozen):
     """Whether the answer will be heard rather than read."""
 
 
-class Words(Frozen):
+class Words(Frozen, frozen=True):
     """The next piece of what the model says, exactly as it came (spaces included)."""
 
     text: str
 
 
-class CallDelta(Frozen):
+class CallDelta(Frozen, frozen=True):
     """A piece of a function call. `index` tells parallel calls apart; the first delta of an index carries the name."""
 
     index: int
@@ -149,7 +150,7 @@ class CallDelta(Frozen):
     arguments: str = ""
 
 
-class Finished(Frozen):
+class Finished(Frozen, frozen=True):
     """The model is done. Token counts are the backend's own, when it reports them."""
 
     reason: Literal["stop", "length", "content_filter", "tool_calls"] = "stop"
@@ -192,7 +193,7 @@ class Engine(Protocol):
     def run(self, work: Work, mailbox: AsyncIterator[WorkMessage]) -> AsyncGenerator[AnyInput, None]:
         """Works on `work` and yields what the session shall hear of it, in order, with its `work_id`.
 
-        `mailbox` brings what the session `Tell`s this work. Ends after `Generated` or a final `Transcribed`. Closing the
-        generator stops the work at once. Raises `EngineError`.
+        `mailbox` brings what the session `Tell`s this work. Ends after `Generated` or a final `Transcribed`. Closing
+        the generator stops the work at once. Raises `EngineError`.
         """
         ...

@@ -135,6 +135,10 @@ class CoreDriver:
         self.now = until
         return effects
 
+    def _played(self, rest: str) -> list[f.AnyEffect]:
+        response_id, ms, *done = rest.split()
+        return self.give(i.Played(response_id=response_id, played_ms=int(ms), done=bool(done)))
+
     def _left(self, rest: str) -> list[f.AnyEffect]:
         return self.give(i.Left())
 
