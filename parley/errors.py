@@ -94,6 +94,23 @@ ERRORS: Final[dict[str, Row]] = {
     "session_expired": Row(INVALID, 400, "Open a new session and replay the items that you need."),
     "session_closed": Row(INVALID, 400, "The client left before the response was done."),
     "slow_consumer": Row(INVALID, 400, "Read events as they come; the connection was closed to protect the others."),
+    # -- at the console
+    "sign_in_required": Row(
+        INVALID, 401, "Open the sign-in link that `parley serve` prints, or sign in with an API key."
+    ),
+    "host_not_allowed": Row(INVALID, 403, "Call the server by its address, or add the name to its allowed hosts."),
+    "origin_not_allowed": Row(INVALID, 403, "Use the console's own page; other pages call /v1 with a client secret."),
+    # -- calls and client secrets
+    "invalid_sdp": Row(INVALID, 400, "Send the unchanged offer of createOffer(), with an audio section."),
+    "unsupported_codec": Row(INVALID, 400, "Offer Opus (every browser does), PCMU or PCMA."),
+    "calls_unavailable": Row(SERVER, 503, "No UDP port could be opened for calls; the server's log says why."),
+    "client_secret_expired": Row(INVALID, 401, "Make a new client secret; they live for minutes."),
+    "client_secret_used": Row(INVALID, 401, "Make a client secret for each use, or allow more uses when you make it."),
+    "client_secret_origin": Row(INVALID, 403, "Use it from the web origins that it was made for."),
+    "client_secret_not_allowed": Row(INVALID, 403, "Use an API key, on your own server; never in a browser."),
+    "too_many_client_secrets": Row(INVALID, 429, "Make client secrets when they are needed; unused ones expire."),
+    "unsupported_media_type": Row(INVALID, 415, "Send the content type that the message names."),
+    "request_too_large": Row(INVALID, 413, "Send less; the message names the limit."),
     # -- engines and backends
     "transcription_failed": Row(
         "transcription_error", 500, "Speak again; if it goes on, check the speech-to-text backend."

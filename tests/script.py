@@ -76,12 +76,18 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any], list[Step]]:
     return patch, terms, steps
 
 
-def play(path: Path, make: Callable[[dict[str, Any], dict[str, Any]], Driver]) -> int:
-    """Run a script against a driver. Returns how many expectations were met; raises AssertionError at the first miss."""
+def play(path: Path, make: Callable[[dict[str, Any], dict[str, Any]], Driver], *, interleaved: bool = True) -> int:
+    """Run a script against a driver. Returns how many expectations were met; raises AssertionError at the first miss.
+
+    Not `interleaved`: what the server says and what it asks for are seen in two places, and compared one by one.
+    """
     patch, terms, steps = read(path)
     driver, names, met = make(patch, terms), dict[str, str](), 0
     for step in steps:
         followed = driver.happen(step.happens)
+        if not interleaved:
+            followed.sort(key=lambda seen: seen[0])
+            step.follows.sort(key=lambda line: line.verb)
         where = f"{path.name}:{step.happens.number} {step.happens.verb} {step.happens.rest}"
         for line, (verb, found) in zip(step.follows, followed, strict=False):
             shown = f"{where}\n  wanted ({line.number}): {line.verb} {line.rest}\n  came: {verb} {_brief(found)}"

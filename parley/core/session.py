@@ -92,6 +92,11 @@ class Session:
             return None
         return self._expires if self._idle_until is None else min(self._expires, self._idle_until)
 
+    @property
+    def heard(self) -> int:
+        """The audio clock: house samples that were taken since the session began."""
+        return self._user.buffer.heard
+
     def open(self) -> list[AnyEffect]:
         """The first words: `session.created` (protocol.md 7.1)."""
         effects = self._begin()
@@ -212,8 +217,9 @@ class Session:
         if listening is None:
             return
         if listening.early is not None:
-            self._responder.drop_draft_unless(listening.early.text)
-            self._words(listening, listening.early.text, None)
+            heard = listening.early.heard
+            self._responder.drop_draft_unless(heard.text)
+            self._words(listening, heard)
         else:
             self._responder.drop_draft()
         if respond:
@@ -233,7 +239,7 @@ class Session:
         if listening is None:
             return
         if heard.final:
-            self._words(listening, heard.text, heard)
+            self._words(listening, heard)
         elif heard.peeked:
             self._early_words(heard)
         elif listening.entry is not None or not isinstance(self.config, RealtimeConfig):
@@ -244,7 +250,7 @@ class Session:
         if listening is None:
             return
         if listening.take_early:
-            self._words(listening, heard.text, heard)
+            self._words(listening, heard)
             return
         self._user.detector.judge(heard.text)
         rules = self._rules()
@@ -257,10 +263,9 @@ class Session:
             guess = Entry(Message(id=listening.item_id, role="user", content=(InputAudio(transcript=words),)))
             self._responder.draft(self.config, [*self._conversation, guess], words)
 
-    def _words(self, listening: Listening, text: str, heard: i.Transcribed | None) -> None:
+    def _words(self, listening: Listening, heard: i.Transcribed) -> None:
         """The last word on a turn: the item gets its transcript, and whoever waited for it goes on."""
-        over_by_itself = heard is not None and heard.final
-        if over_by_itself:
+        if heard.final:
             self._user.running.pop(listening.work_id)
         else:
             self._user.drop(listening)
@@ -269,9 +274,9 @@ class Session:
         if listening.entry is None:
             return
         listening.clock.transcript_final = self._now
-        listening.entry.set_transcript(text)
-        self._say_all(listening.completed(text, heard, self._terms.count_tokens))
-        self._meter_transcription(listening, text)
+        listening.entry.set_transcript(heard.text)
+        self._say_all(listening.completed(heard, self._terms.count_tokens))
+        self._meter_transcription(listening, heard.text)
         self._responder.words_have_come(listening.work_id, self._truncation(), self._now)
 
     def _meter_transcription(self, listening: Listening, text: str) -> None:

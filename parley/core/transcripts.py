@@ -28,7 +28,7 @@ DEFAULT_TRANSCRIPTION = Transcription()
 class Early(msgspec.Struct, frozen=True):
     """An early transcript, and the sample at which it was asked for: it covers all sound before that."""
 
-    text: str
+    heard: Transcribed
     asked_at: int
 
 
@@ -57,21 +57,21 @@ class Listening:
             return []
         return self._grow(heard.text[: heard.stable], None)
 
-    def completed(self, text: str, heard: Transcribed | None, count: CountTokens) -> list[AnyServerEvent]:
-        """The closing events. `heard` is None where nothing had to be transcribed."""
+    def completed(self, heard: Transcribed, count: CountTokens) -> list[AnyServerEvent]:
+        """The closing events."""
         if self.shown is None:
             return []
-        logprobs = _logprobs(heard) if self.logprobs and heard is not None else None
+        logprobs = _logprobs(heard) if self.logprobs else None
         languages: tuple[dict[str, str], ...] | msgspec.UnsetType = UNSET
         if self.shown.model in ("gpt-transcribe", "gpt-live-transcribe"):
-            languages = ({"code": heard.language},) if heard is not None and heard.language else ()
+            languages = ({"code": heard.language},) if heard.language else ()
         return [
-            *self._grow(text, logprobs),
+            *self._grow(heard.text, logprobs),
             TranscriptionCompleted(
                 item_id=self.item_id,
                 content_index=0,
-                transcript=text,
-                usage=self._usage(text, count),
+                transcript=heard.text,
+                usage=self._usage(heard.text, count),
                 logprobs=logprobs if logprobs is not None else UNSET,
                 languages=languages,
             ),

@@ -160,7 +160,7 @@ class UserTurns:
         going_on = listening is self.current and self.detector.voiced_until <= asked_at
         if not (going_on or listening.take_early):
             return None
-        listening.early = Early(heard.text, asked_at)
+        listening.early = Early(heard, asked_at)
         return listening
 
     def pending_for(self, entries: Iterable[Entry]) -> set[str]:

@@ -75,7 +75,7 @@ class CoreDriver:
     def _client(self, rest: str) -> list[f.AnyEffect]:
         kind, _, body = rest.partition(" ")
         fields = {"type": kind, **json.loads(body or "{}")}
-        return self.give(msgspec.convert(fields, AnyClientEvent))  # type: ignore[arg-type]
+        return self.give(msgspec.convert(fields, AnyClientEvent))
 
     def _raw(self, rest: str) -> list[f.AnyEffect]:
         code, _, message = rest.partition(" ")
@@ -95,36 +95,9 @@ class CoreDriver:
     def _engine(self, rest: str) -> list[f.AnyEffect]:
         verb, *args = shlex.split(rest)
         effects: list[f.AnyEffect] = []
-        for event in self._posts(verb, args):
+        for event in posts(verb, args, self.listening, self.generating):
             effects += self.give(event)
         return effects
-
-    def _posts(self, verb: str, args: list[str]) -> list[i.AnyInput]:
-        match verb:
-            case "heard":
-                return [i.Transcribed(work_id=self.listening.pop(0), text=args[0], final=True, stable=len(args[0]))]
-            case "early":
-                return [i.Transcribed(work_id=self.listening[-1], text=args[0], final=False, peeked=True)]
-            case "partial":
-                return [i.Transcribed(work_id=self.listening[-1], text=args[1], final=False, stable=int(args[0]))]
-            case "deaf":
-                return [i.Failed(work_id=self.listening.pop(0), code=args[0], message="It failed.")]
-        work_id = self.generating[-1]
-        match verb:
-            case "said":
-                return [i.Said(work_id=work_id, output=int(args[0]), text=args[1])]
-            case "spoke":
-                return [i.Spoke(work_id=work_id, output=int(args[0]), pcm=bytes(48 * int(args[1])))]
-            case "called":
-                output = int(args[0])
-                return [i.Called(work_id=work_id, output=output, name=args[1], arguments=args[2] if args[2:] else "")]
-            case "ended":
-                return [i.Ended(work_id=work_id, output=int(args[0]))]
-            case "generated":
-                return [i.Generated(work_id=work_id, reason=args[0] if args else "stop")]
-            case "failed":
-                return [i.Failed(work_id=work_id, code=args[0], message="It failed.")]
-        raise ValueError(verb)
 
     def _wait(self, rest: str) -> list[f.AnyEffect]:
         until = self.now + int(rest) / 1000
@@ -157,10 +130,39 @@ class CoreDriver:
                 self.listening.remove(work_id)
 
     def _show(self, effects: list[f.AnyEffect]) -> list[tuple[str, dict[str, Any]]]:
-        return [seen for effect in effects for seen in _seen(effect)]
+        return [shown for effect in effects for shown in seen(effect)]
 
 
-def _seen(effect: f.AnyEffect) -> list[tuple[str, dict[str, Any]]]:
+def posts(verb: str, args: list[str], listening: list[str], generating: list[str]) -> list[i.AnyInput]:
+    """What an `engine` line is, about the work that runs; a transcription that it ends is taken off the list."""
+    match verb:
+        case "heard":
+            return [i.Transcribed(work_id=listening.pop(0), text=args[0], final=True, stable=len(args[0]))]
+        case "early":
+            return [i.Transcribed(work_id=listening[-1], text=args[0], final=False, peeked=True)]
+        case "partial":
+            return [i.Transcribed(work_id=listening[-1], text=args[1], final=False, stable=int(args[0]))]
+        case "deaf":
+            return [i.Failed(work_id=listening.pop(0), code=args[0], message="It failed.")]
+    work_id = generating[-1]
+    match verb:
+        case "said":
+            return [i.Said(work_id=work_id, output=int(args[0]), text=args[1])]
+        case "spoke":
+            return [i.Spoke(work_id=work_id, output=int(args[0]), pcm=bytes(48 * int(args[1])))]
+        case "called":
+            output = int(args[0])
+            return [i.Called(work_id=work_id, output=output, name=args[1], arguments=args[2] if args[2:] else "")]
+        case "ended":
+            return [i.Ended(work_id=work_id, output=int(args[0]))]
+        case "generated":
+            return [i.Generated(work_id=work_id, reason=args[0] if args else "stop")]
+        case "failed":
+            return [i.Failed(work_id=work_id, code=args[0], message="It failed.")]
+    raise ValueError(verb)
+
+
+def seen(effect: f.AnyEffect) -> list[tuple[str, dict[str, Any]]]:
     match effect:
         case f.Send(event=event):
             return [("server", msgspec.to_builtins(event))]

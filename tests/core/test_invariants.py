@@ -32,11 +32,17 @@ TURN_DETECTIONS: list[Any] = [
     {"type": "semantic_vad", "eagerness": "high"},
 ]
 
+PATCHES: list[dict[str, Any]] = [
+    {},
+    {"type": "realtime", "model": "x"},
+    {"type": "realtime", "output_modalities": ["text"]},
+]
+
 CLIENT = st.one_of(
     st.sampled_from(TURN_DETECTIONS).map(
         lambda td: e.SessionUpdate(session={"type": "realtime", "audio": {"input": {"turn_detection": td}}})
     ),
-    st.sampled_from([{}, {"type": "realtime", "model": "x"}, {"type": "realtime", "output_modalities": ["text"]}]).map(
+    st.sampled_from(PATCHES).map(
         lambda patch: e.SessionUpdate(session=patch)
     ),
     st.just(e.InputAudioBufferCommit()),

@@ -1,0 +1,217 @@
+"""Builds everything from settings, wires it, and runs it. Rules live elsewhere; only the command line imports this.
+
+parley serve -> serve(settings) -> House (engines, sessions, doors) -> Server (socket, signals, drain)
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, Final, NamedTuple
+
+import uvloop
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+
+from parley import __version__
+from parley.auth.api_keys import ApiKeys, make_local_key, read_local_key
+from parley.catalog import DEFAULT_MODEL, MODELS, VOICES, Model
+from parley.core.config import RealtimeConfig, SessionConfig
+from parley.core.effects import Turn
+from parley.core.session import Session
+from parley.core.terms import Terms
+from parley.engine_room import EngineRoom, open_engine_room
+from parley.engines.cascade import Cascade
+from parley.engines.tokens import TokenCounter
+from parley.errors import RequestError
+from parley.ids import new_id
+from parley.live.listening import Listening
+from parley.live.registry import Registry
+from parley.live.session import LiveSession, Surroundings
+from parley.server import Server, is_local, listen, raise_file_limit, url_of
+from parley.settings import Settings, SettingsError
+from parley.telemetry import Metrics, note, set_up_logs, turn_fields
+from parley.transports.websocket import Door, realtime
+from parley.web import errors, health, models
+
+SESSION_S: Final = 3_600
+"""protocol.md 8.5."""
+WORKERS: Final = max(2, (os.cpu_count() or 2) - 1)
+"""Threads for embedded speech. Its libraries release the GIL."""
+
+log = logging.getLogger(__name__)
+
+
+# ---- the house
+
+
+class House:
+    """Everything between the settings and the socket. Belongs to one event loop; `app` is the ASGI application."""
+
+    def __init__(self, settings: Settings, keys: ApiKeys) -> None:
+        self.metrics = Metrics()
+        self.registry = Registry(settings.sessions_max)
+        self.drain_s = settings.drain_s
+        self.workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="speech")
+        self.engines = open_engine_room(settings, self.workers)
+        self.count_tokens = TokenCounter()
+        self.listening = Listening()
+        self.around = Surroundings(self.listening, self.metrics, _log_turn, self.registry.remove)
+        self.cascade = Cascade(self.engines.stt.backend, self.engines.llm.backend, self.engines.tts.backend)
+        self.failure: str | None = None
+        """Why the models could not be loaded."""
+        self._loaded = asyncio.Event()
+        door = Door(keys, self.registry, self.metrics, self.start)
+        pulse = health.Pulse(self.facts, self.not_ready, self.metrics)
+        self.app = Starlette(
+            routes=[
+                *health.routes(pulse),
+                *models.routes(keys, self.engines.names),
+                Route("/v1/realtime", _upgrade_required),
+                WebSocketRoute("/v1/realtime", realtime(door)),
+                WebSocketRoute("/{path:path}", errors.unknown_socket),
+            ],
+            exception_handlers=errors.HANDLERS,
+            lifespan=self._lifespan,
+        )
+
+    async def drain(self) -> None:
+        """No new sessions; running turns come to their end."""
+        await self.registry.drain(self.drain_s)
+
+    async def start(self, config: SessionConfig) -> LiveSession:
+        """A registered session, as soon as the models are there. Raises `RequestError`."""
+        self.registry.check_room()
+        await self._loaded.wait()
+        await self.count_tokens.load()
+        session = Session(config=config, terms=self._terms(config), new_id=new_id, now=self.around.now())
+        live = LiveSession(session, self.cascade, self.around)
+        self.registry.add(live)
+        return live
+
+    def facts(self) -> dict[str, Any]:
+        """What `/health` tells."""
+        return {
+            "version": __version__,
+            "engines": {**self.engines.names, "voice_activity": self.listening.name},
+            "notes": [*self.engines.notes, *([self.failure] if self.failure else [])],
+            "sessions": len(self.registry),
+            "draining": self.registry.draining,
+        }
+
+    def not_ready(self) -> str | None:
+        if self.registry.draining:
+            return "draining"
+        if self.failure:
+            return "failed"
+        return None if self._loaded.is_set() else "loading"
+
+    def _terms(self, config: SessionConfig) -> Terms:
+        model = MODELS[config.model] if isinstance(config, RealtimeConfig) else Model(DEFAULT_MODEL)
+        return Terms(
+            voices=frozenset(VOICES),
+            count_tokens=self.count_tokens,
+            context_tokens=model.context_tokens,
+            output_tokens=model.output_tokens,
+            session_ms=SESSION_S * 1_000,
+            expires_at=int(time.time()) + SESSION_S,
+            peeks=self.engines.stt.backend.peeks,
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        loading = asyncio.create_task(self._load())
+        yield
+        loading.cancel()
+        self.registry.close_all()
+        await self.listening.close()
+        await self.engines.close()
+        self.workers.shutdown(wait=False, cancel_futures=True)
+
+    async def _load(self) -> None:
+        began = time.monotonic()
+        try:
+            await asyncio.gather(self.listening.load(), self.engines.load())
+        except Exception as error:
+            self.failure = f"The models could not be loaded: {error}"
+            log.exception("models not loaded")
+        else:
+            note(log, "ready", seconds=round(time.monotonic() - began, 2))
+        # What is there now stays: the collector need not look at it again, which took it 50 ms each time.
+        gc.collect()
+        gc.freeze()
+        self._loaded.set()
+
+
+def _log_turn(live: LiveSession, turn: Turn) -> None:
+    note(log, "turn", session=live.id, **turn_fields(turn))
+
+
+async def _upgrade_required(request: Request) -> Response:
+    raise RequestError("upgrade_required", "This is a WebSocket; connect to it with a WebSocket client.")
+
+
+# ---- the process
+
+
+class Announcement(NamedTuple):
+    """What is printed when the server listens."""
+
+    url: str
+    key: str
+    engines: EngineRoom
+
+    def text(self) -> str:
+        lines = [
+            f"Parley {__version__} listens on {self.url}",
+            "",
+            f"  base_url   {self.url}/v1",
+            f"  api_key    {self.key}",
+            "  try it     parley talk",
+            "",
+            *(f"  {part.replace('_', ' '):<14}  {name}" for part, name in self.engines.names.items()),
+            "",
+            *(f"  {note}" for note in self.engines.notes),
+        ]
+        return "\n".join(lines).rstrip() + "\n"
+
+
+def serve(settings: Settings, write: Callable[[str], object] = sys.stdout.write) -> int:
+    """Serves until a signal comes; returns the exit status. `write` gets the announcement.
+
+    Raises `SettingsError`, and `OSError` when the address is taken or a file cannot be read or written.
+    """
+    set_up_logs(settings.log_level, settings.log_format)
+    raise_file_limit()
+    kept = read_local_key(settings.home)
+    if not (is_local(settings.host) or settings.api_key or kept):
+        raise SettingsError(f"Refusing to listen on {settings.host} without a key of your own: set PARLEY_API_KEY.")
+    certificate, private_key = settings.tls_cert, settings.tls_key
+    if settings.tls == "local" and certificate is None:
+        from parley.transports.certificate import local_certificate  # 10 MB that others need not carry
+
+        certificate, private_key = local_certificate(settings.home)
+    with listen(settings.host, settings.port) as listener:
+        key = settings.api_key or kept or make_local_key(settings.home)
+        shown = "the one in PARLEY_API_KEY" if settings.api_key else key
+        url = url_of(listener, secure=certificate is not None)
+
+        async def run() -> None:
+            house = House(settings, ApiKeys([key]))
+
+            def announce() -> None:
+                write(Announcement(url, shown, house.engines).text() + "\n")
+                sys.stdout.flush()
+
+            server = Server(house.app, drain=house.drain, started=announce, certificate=certificate, key=private_key)
+            await server.serve([listener])
+
+        uvloop.run(run())
+    return 0

@@ -1,0 +1,272 @@
+"""Every setting: its name, its default, and why it is there. The only place that reads the environment.
+
+A setting `llm_url` is the key `llm_url` of the settings file (or `url` in its table `[llm]`), the environment variable
+`PARLEY_LLM_URL`, and the flag `--llm-url` where the command line has one. What stands later in this list wins: default,
+file, environment, flag. A name that nobody knows is an error, so that a typing mistake is never silently ignored.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+PREFIX: Final = "PARLEY_"
+FILE_VARIABLE: Final = "PARLEY_CONFIG"
+LOCAL_FILE: Final = "parley.toml"
+HOME_FILE: Final = "config.toml"
+HIDDEN: Final = "********"
+"""What is shown of a secret that is set."""
+
+LATER: Final = ("database_url", "upstream_url", "upstream_api_key", "webhook_url", "webhook_secret", "sip_port")
+"""Names that stand already, for what this version cannot do yet."""
+
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+
+
+def _secret(reason: str) -> Meta:
+    return Meta(description=reason, extra={"secret": True})
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operator sets. Docstrings of the fields are the reasons in the table of the documentation."""
+
+    home: Annotated[Path, Meta(description="Where Parley keeps its files: the local key, the local certificate.")]
+    host: Annotated[str, Meta(description="Address to listen on; 0.0.0.0 for every network.")] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="Port of HTTP and WebSocket; 0 takes a free one.")] = 8000
+    api_key: Annotated[str | None, _secret("A key valid from the first start, for containers and tests.")] = None
+
+    llm_url: Annotated[
+        str, Meta(description="Chat Completions endpoint (with /v1). Empty: the embedded assistant.")
+    ] = ""
+    llm_model: Annotated[
+        str, Meta(description="The endpoint's name of the model. Empty: what the client asked for.")
+    ] = ""
+    llm_api_key: Annotated[str | None, _secret("Key for the language model endpoint.")] = None
+    stt_url: Annotated[
+        str, Meta(description="Endpoint with /audio/transcriptions. Empty: embedded speech to text.")
+    ] = ""
+    stt_model: Annotated[
+        str, Meta(description="The endpoint's name of the model. Empty: what the client asked for.")
+    ] = ""
+    stt_api_key: Annotated[str | None, _secret("Key for the speech-to-text endpoint.")] = None
+    tts_url: Annotated[str, Meta(description="Endpoint with /audio/speech. Empty: the embedded voices.")] = ""
+    tts_model: Annotated[str, Meta(description="The endpoint's name of the model. Empty: the backend's default.")] = ""
+    tts_voice: Annotated[str, Meta(description="One voice for everything. Empty: the voice the client asked for.")] = ""
+    tts_api_key: Annotated[str | None, _secret("Key for the text-to-speech endpoint.")] = None
+
+    connect_timeout_s: Annotated[Seconds, Meta(description="How long to try to reach a backend.")] = 5.0
+    backend_timeout_s: Annotated[
+        Seconds, Meta(description="How long a backend may stay silent before a turn fails.")
+    ] = 30.0
+    assistant_seed: Annotated[int, Meta(description="Same seed, same words of the embedded assistant.")] = 0
+
+    sessions_max: Annotated[
+        Annotated[int, Meta(ge=1)], Meta(description="Live sessions; more are refused with 429.")
+    ] = 1_000
+    drain_s: Annotated[
+        Annotated[float, Meta(ge=0, le=3_600)], Meta(description="How long running turns may go on after SIGTERM.")
+    ] = 30.0
+    tls: Annotated[
+        Literal["off", "local"], Meta(description="`local` makes a certificate for clients that insist on wss.")
+    ] = "off"
+    tls_cert: Annotated[Path | None, Meta(description="Certificate chain (PEM) of your own.")] = None
+    tls_key: Annotated[Path | None, Meta(description="Private key (PEM) of that certificate.")] = None
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="The least important lines that are logged.")
+    ] = "info"
+    log_format: Annotated[
+        Literal["auto", "json", "text"], Meta(description="JSON lines or text; `auto` is text on a terminal.")
+    ] = "auto"
+
+    database_url: Annotated[str | None, _secret("Not in this version: accounts and credits.")] = None
+    upstream_url: Annotated[str | None, Meta(description="Not in this version: another Realtime provider.")] = None
+    upstream_api_key: Annotated[str | None, _secret("Not in this version: key of that provider.")] = None
+    webhook_url: Annotated[str | None, Meta(description="Not in this version: where incoming calls are announced.")] = (
+        None
+    )
+    webhook_secret: Annotated[str | None, _secret("Not in this version: signs those announcements.")] = None
+    sip_port: Annotated[Port | None, Meta(description="Not in this version: port for telephone calls.")] = None
+
+
+class SettingsError(Exception):
+    """A setting is wrong. The message is one line and says what to do."""
+
+
+class Shown(NamedTuple):
+    """A setting for people to read: secrets are hidden."""
+
+    name: str
+    value: str
+    origin: str
+
+
+class Row(NamedTuple):
+    """One line of the settings table."""
+
+    name: str
+    env: str
+    default: str
+    reason: str
+
+
+class Loaded(NamedTuple):
+    """Settings, and where each value came from: `default`, `the environment (NAME)`, `FILE` or `--flag`."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+    def shown(self) -> list[Shown]:
+        """Every setting in order, as `parley config show` prints it."""
+        return [
+            Shown(name, _text(getattr(self.settings, name), meta), self.origins[name]) for name, _, meta in _fields()
+        ]
+
+
+class _Given(NamedTuple):
+    value: object
+    origin: str
+
+
+def load(
+    flags: Mapping[str, object] | None = None,
+    config: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Loaded:
+    """Settings from defaults, one file, the environment and flags (None: not given). Raises `SettingsError`.
+
+    The file is the first that applies: `config` (it must exist), `PARLEY_CONFIG` (so must it), `parley.toml` in
+    `folder` (the working directory), `config.toml` in the home of Parley.
+    """
+    env = os.environ if environ is None else environ
+    given = _from_environment(env) | _from_flags(flags or {})
+    home = _value("home", Path, given["home"]) if "home" in given else _default_home()
+    given = _from_file(_find_file(config, env, folder or Path(), home)) | given
+    given.setdefault("home", _Given(home, "default"))
+    values = {name: _value(name, kind, given[name]) for name, kind, _ in _fields() if name in given}
+    return Loaded(
+        Settings(**values), {name: given[name].origin if name in given else "default" for name, _, _ in _fields()}
+    )
+
+
+def rows() -> list[Row]:
+    """The settings table of the documentation."""
+    table = []
+    for name, _, meta in _fields():
+        default = getattr(_EXAMPLE, name)
+        shown = "the platform's data folder" if name == "home" else "" if default is None else str(default)
+        table.append(Row(name, PREFIX + name.upper(), shown, meta.description or ""))
+    return table
+
+
+def refuse_what_comes_later(loaded: Loaded) -> None:
+    """Raises `SettingsError` when something is set that this version cannot do: silence would look like success."""
+    for name in LATER:
+        if getattr(loaded.settings, name) is not None:
+            raise SettingsError(
+                f"{name} (from {loaded.origins[name]}) is not available in this version of Parley; leave it unset."
+            )
+
+
+def _default_home() -> Path:
+    from platformdirs import user_data_path
+
+    return user_data_path("parley", appauthor=False)
+
+
+def _find_file(config: Path | None, env: Mapping[str, str], folder: Path, home: Path) -> Path | None:
+    if config is None and env.get(FILE_VARIABLE):
+        config = Path(env[FILE_VARIABLE])
+    if config is not None:
+        if not config.is_file():
+            raise SettingsError(f"There is no settings file {config}; check --config and {FILE_VARIABLE}.")
+        return config
+    return next((path for path in (folder / LOCAL_FILE, home / HOME_FILE) if path.is_file()), None)
+
+
+def _from_file(path: Path | None) -> dict[str, _Given]:
+    if path is None:
+        return {}
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"Cannot read {path}: {error}.") from error
+    given = {}
+    for name, value in _flat(content, ""):
+        _check_known(name, name, f"{path}")
+        given[name] = _Given(value, str(path))
+    return given
+
+
+def _flat(table: Mapping[str, object], prefix: str) -> list[tuple[str, object]]:
+    """`[llm] url = …` and `llm_url = …` are the same."""
+    flat: list[tuple[str, object]] = []
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        flat += _flat(value, f"{name}_") if isinstance(value, dict) else [(name, value)]
+    return flat
+
+
+def _from_environment(env: Mapping[str, str]) -> dict[str, _Given]:
+    """An empty variable counts as not set: that is how compose files leave things out."""
+    given = {}
+    for variable, value in env.items():
+        if variable.startswith(PREFIX) and variable != FILE_VARIABLE:
+            name = variable.removeprefix(PREFIX).lower()
+            _check_known(name, variable, "the environment")
+            if value:
+                given[name] = _Given(value, f"the environment ({variable})")
+    return given
+
+
+def _from_flags(flags: Mapping[str, object]) -> dict[str, _Given]:
+    return {name: _Given(value, f"--{name.replace('_', '-')}") for name, value in flags.items() if value is not None}
+
+
+def _check_known(name: str, spelled: str, origin: str) -> None:
+    names = [name for name, _, _ in _fields()]
+    if name in names:
+        return
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    like = [PREFIX + guess.upper() if spelled.startswith(PREFIX) else guess for guess in near]
+    hint = f" Did you mean {like[0]}?" if like else " `parley config show` lists them all."
+    raise SettingsError(f"Unknown setting {spelled} in {origin}.{hint}")
+
+
+def _value(name: str, kind: Any, given: _Given) -> Any:
+    try:
+        return msgspec.convert(given.value, kind, strict=False, dec_hook=_to_path)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{name} (from {given.origin}) is wrong: {error}.") from None
+
+
+def _to_path(kind: type, value: object) -> Path:
+    if kind is not Path or not isinstance(value, str | Path):
+        raise TypeError("expected a path")
+    return Path(value).expanduser()
+
+
+def _text(value: object, meta: Meta) -> str:
+    if value is None:
+        return ""
+    return HIDDEN if (meta.extra or {}).get("secret") else str(value)
+
+
+def _fields() -> list[tuple[str, Any, Meta]]:
+    """Name, type and description of every setting, in order."""
+    return [(field.name, field.type, _meta(field.type)) for field in msgspec.structs.fields(Settings)]
+
+
+def _meta(kind: Any) -> Meta:
+    """The outermost description of an annotated type."""
+    described = [meta for meta in getattr(kind, "__metadata__", ()) if meta.description]
+    return described[-1] if described else Meta()
+
+
+_EXAMPLE: Final = Settings(home=Path())

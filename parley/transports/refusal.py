@@ -1,0 +1,37 @@
+"""How an error looks over HTTP: a status, and the envelope that OpenAI's SDKs read (protocol.md 8.1)."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from parley.errors import ERRORS, RequestError
+
+UNKNOWN_CODE: Final = ERRORS["internal_error"]
+
+CHALLENGE: Final = {"www-authenticate": "Bearer"}
+RETRY_AFTER: Final = {"retry-after": "1"}
+EXTRA_HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
+    401: CHALLENGE,
+    426: {"upgrade": "websocket", "connection": "Upgrade", "sec-websocket-version": "13"},
+    429: RETRY_AFTER,
+    503: RETRY_AFTER,
+}
+"""Headers that a status is not complete without (RFC 9110)."""
+
+
+def status(error: RequestError) -> int:
+    return ERRORS.get(error.code, UNKNOWN_CODE).http
+
+
+def body(error: RequestError) -> bytes:
+    """The envelope as JSON."""
+    row = ERRORS.get(error.code, UNKNOWN_CODE)
+    return msgspec.json.encode(
+        {"error": {"message": error.message, "type": row.type, "param": error.param, "code": error.code}}
+    )
+
+
+def headers(error: RequestError) -> dict[str, str]:
+    """What goes with the envelope, its length excepted."""
+    return {"content-type": "application/json", **EXTRA_HEADERS.get(status(error), {})}

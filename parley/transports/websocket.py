@@ -1,0 +1,195 @@
+"""GET /v1/realtime: who may come in, for which session, and then bytes to events and events to bytes (protocol.md 1.1).
+
+Refusals are HTTP answers before the upgrade, with the envelope of 8.1. After it every answer is the session's.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from starlette.datastructures import QueryParams
+from starlette.responses import Response
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from parley.audio.codecs import Encoder
+from parley.auth.api_keys import ApiKeys
+from parley.auth.credentials import presented
+from parley.catalog import MODELS
+from parley.core.config import RealtimeConfig, SessionConfig, TranscriptionConfig
+from parley.core.events import (
+    AnyServerEvent,
+    InputAudioBufferAppend,
+    OutputAudioDelta,
+    OutputAudioDone,
+    ResponseDone,
+    SessionUpdate,
+)
+from parley.dialects.base import BINARY_FRAME
+from parley.dialects.beta import BETA_UNMARKED
+from parley.dialects.choose import Choice, beta_by_shape, choose
+from parley.errors import RequestError
+from parley.live.registry import Registry
+from parley.live.session import LiveSession
+from parley.telemetry import Metrics
+from parley.transports import refusal
+from parley.transports.picows_protocol import NORMAL, Lane
+
+PLAIN_PCM: Final = "audio/pcm"
+
+
+class Door(NamedTuple):
+    """What the door needs to know of the house."""
+
+    keys: ApiKeys
+    registry: Registry
+    metrics: Metrics
+    start: Callable[[SessionConfig], Awaitable[LiveSession]]
+    """A session that is registered but not open. Raises `RequestError`."""
+
+
+def realtime(door: Door) -> Callable[[WebSocket], Awaitable[None]]:
+    """The endpoint."""
+
+    async def endpoint(websocket: WebSocket) -> None:
+        with suppress(WebSocketDisconnect):  # gone before it was let in
+            try:
+                door.keys.check(presented(websocket.headers, websocket.scope["subprotocols"], websocket.query_params))
+                choice = choose(
+                    method="GET",
+                    path=websocket.url.path,
+                    headers=websocket.headers,
+                    subprotocols=websocket.scope["subprotocols"],
+                )
+                await _let_in(door, websocket, choice)
+            except RequestError as error:
+                door.metrics.error(error.code)
+                await websocket.send_denial_response(
+                    Response(refusal.body(error), refusal.status(error), refusal.headers(error))
+                )
+
+    return endpoint
+
+
+async def _let_in(door: Door, websocket: WebSocket, choice: Choice) -> None:
+    query = websocket.query_params
+    if call_id := query.get("call_id"):
+        await _converse(websocket, choice, await door.registry.find_call(call_id))
+        return
+    live = await door.start(config_of(query))
+    try:
+        await _converse(websocket, choice, live, live.open)
+    finally:
+        live.close(NORMAL, "")  # whatever went wrong: nobody else is in this session
+
+
+async def _converse(
+    websocket: WebSocket, choice: Choice, live: LiveSession, begin: Callable[[], None] = lambda: None
+) -> None:
+    """Accepts the connection and makes it an outlet of `live`, until it is over."""
+    await websocket.accept(choice.subprotocol)
+    lane: Lane = websocket.scope["extensions"]["parley.lane"]()
+    connection = Connection(live, lane, choice, websocket.query_params.get("model", ""))
+    live.attach(connection)
+    begin()
+    lane.receive(connection)
+    await lane.closed
+
+
+def config_of(query: QueryParams) -> SessionConfig:
+    """The session that a client asks for by its query. Raises `RequestError`."""
+    if query.get("intent") == "transcription":
+        return TranscriptionConfig()
+    model = query.get("model")
+    if not model:
+        raise RequestError("missing_required_parameter", "Missing required parameter: 'model'.", "model")
+    if model not in MODELS:
+        raise RequestError("model_not_found", f"The model {model[:64]!r} does not exist here.", "model")
+    return RealtimeConfig(model=model)
+
+
+class Connection:
+    """One client on a lane: what it says goes to the session, what the session says goes to it, in its dialect."""
+
+    def __init__(self, live: LiveSession, lane: Lane, choice: Choice, model: str) -> None:
+        self._live = live
+        self._lane = lane
+        self._dialect = choice.dialect
+        self._settled = choice.settled
+        self._model = model
+        self._event_id = f"event_{secrets.token_hex(5)}_"
+        self._sent = 0
+        self._voices: dict[str, Voice] = {}
+        """Of each response that speaks in a format of its own."""
+
+    # ---- what the client says
+
+    def on_text(self, message: bytes) -> None:
+        if not self._settled and beta_by_shape(message, self._model):
+            self._dialect, self._settled = BETA_UNMARKED, True
+        event = self._dialect.decode(message)
+        if type(event) is InputAudioBufferAppend:
+            self._live.hear(event)
+        else:
+            self._settled = self._settled or type(event) is SessionUpdate
+            self._live.post(event)
+
+    def on_binary(self, message: bytes) -> None:
+        self._live.post(BINARY_FRAME)
+
+    def on_gone(self) -> None:
+        self._live.leave(self)
+
+    # ---- what the session says
+
+    @property
+    def congested(self) -> bool:
+        return self._lane.congested
+
+    def send(self, event: AnyServerEvent) -> None:
+        match event:
+            case OutputAudioDelta():
+                self._speak(event)
+                return
+            case OutputAudioDone():
+                self._fall_silent(event.response_id)
+            case ResponseDone():
+                self._voices.pop(event.response.id, None)
+        for message in self._dialect.encode(event, self._next_id()):
+            self._lane.send(message)
+
+    async def writable(self) -> None:
+        await self._lane.writable()
+
+    def close(self, code: int, reason: str) -> None:
+        self._lane.close(code, reason)
+
+    # ---- inside
+
+    def _speak(self, event: OutputAudioDelta) -> None:
+        sound = event.delta
+        if event.format != PLAIN_PCM:
+            voice = self._voices.get(event.response_id)
+            if voice is None:
+                voice = self._voices[event.response_id] = Voice(event)
+            sound = voice.encoder.encode(event.delta)
+        self._lane.send(self._dialect.encode_audio(event, sound, self._next_id()))
+
+    def _fall_silent(self, response_id: str) -> None:
+        """The last milliseconds, which the encoder holds back."""
+        voice = self._voices.pop(response_id, None)
+        if voice is not None and (sound := voice.encoder.flush()):
+            self._lane.send(self._dialect.encode_audio(voice.event, sound, self._next_id()))
+
+    def _next_id(self) -> str:
+        """Unique on this connection, and among all connections; cheaper than chance for every event."""
+        self._sent += 1
+        return f"{self._event_id}{self._sent:x}"
+
+
+class Voice:
+    """The sound of one response, in a format that needs an encoder with a memory. `event` says where it belongs."""
+
+    def __init__(self, event: OutputAudioDelta) -> None:
+        self.event = event
+        self.encoder = Encoder(event.format)
