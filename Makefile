@@ -1,0 +1,57 @@
+# make run     set up, then start Parley               make fix     format, and repair what the linter can
+# make test    set up, then run every test             make docs    write the generated tables anew
+# make check   what must hold before a change lands    make bench   measure, beside the floors
+#
+# Choose an interpreter with PYTHON=python3.12, and pass options on with ARGS="--port 9000".
+
+PYTHON ?= $(shell scripts/find-python)
+BIN := .venv/bin
+LOCKS := requirements/speech.txt pyproject.toml scripts/setup.py
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint cover fix docs bench clean
+
+help:
+	@sed -n 's/^# //p' Makefile | head -n 5
+
+run: .venv/.run
+	@$(BIN)/parley serve $(ARGS)
+
+test: .venv/.dev .venv-beta/.beta
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+check: lint test
+
+lint: .venv/.dev
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-timing
+	@$(BIN)/python scripts/make_docs.py --check
+
+cover: .venv/.dev
+	@$(BIN)/coverage run -m pytest -q tests/core
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --include 'parley/core/*'
+
+fix: .venv/.dev
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+docs: .venv/.dev
+	@$(BIN)/python scripts/make_docs.py
+
+bench: .venv/.dev
+	@$(BIN)/python bench/run.py $(ARGS)
+
+clean:
+	@rm -rf .venv .venv-beta .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
+
+.venv/.run: requirements/run.txt $(LOCKS)
+	@$(if $(PYTHON),$(PYTHON) scripts/setup.py run,exit 1)
+
+.venv/.dev: requirements/dev.txt $(LOCKS)
+	@$(if $(PYTHON),$(PYTHON) scripts/setup.py dev,exit 1)
+
+.venv-beta/.beta: requirements/beta.txt scripts/setup.py
+	@$(if $(PYTHON),$(PYTHON) scripts/setup.py beta,exit 1)

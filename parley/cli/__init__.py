@@ -1,0 +1,1 @@
+"""The commands, one file each; `parley.__main__` parses, calls and prints."""
