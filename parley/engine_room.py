@@ -1,7 +1,7 @@
 """Which backends answer: an HTTP endpoint where the settings name one, otherwise what is embedded and installed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
@@ -70,10 +70,19 @@ class EngineRoom(NamedTuple):
         """What stands in for something better, and how to get that."""
         return [part.note for part in (self.stt, self.llm, self.tts) if part.note]
 
+    @property
+    def embedded(self) -> bool:
+        """Whether models live in this process."""
+        return bool(self._loads)
+
     async def load(self) -> None:
         """Loads the models that live in this process. Raises `EngineError`."""
+        await asyncio.gather(*(load() for load in self._loads))
+
+    @property
+    def _loads(self) -> list[Callable[[], Awaitable[None]]]:
         loads = [getattr(part.backend, "load", None) for part in (self.stt, self.llm, self.tts)]
-        await asyncio.gather(*(load() for load in loads if load is not None))
+        return [load for load in loads if load is not None]
 
     async def close(self) -> None:
         """Closes the connections to backends."""

@@ -46,18 +46,21 @@ class InputAudioBuffer:
         self._window += pcm
         self.heard += len(pcm) // BYTES_PER_SAMPLE
 
-    def since(self, sample: int) -> bytes:
-        """The sound from `sample` (or from the window's start, if that is later) to now. Takes nothing out."""
-        offset = max(0, sample - self.start) * BYTES_PER_SAMPLE
-        return bytes(memoryview(self._window)[offset:])
+    def between(self, first: int, end: int) -> bytes:
+        """The sound from sample `first` (or from the window's start, if that is later) to `end`. Takes nothing out."""
+        return bytes(memoryview(self._window)[self._offset(first) : self._offset(end)])
 
     def forget_before(self, sample: int) -> None:
         surplus = (sample - self.start) * BYTES_PER_SAMPLE
         if surplus > 0:
             del self._window[:surplus]
 
-    def take(self) -> bytes:
-        """Everything in the window; the buffer is empty afterwards."""
-        pcm = bytes(self._window)
-        self._window.clear()
+    def take(self, end: int | None = None) -> bytes:
+        """Everything before sample `end` (default: all there is), which is then no longer in the window."""
+        size = len(self._window) if end is None else self._offset(end)
+        pcm = bytes(memoryview(self._window)[:size])
+        del self._window[:size]
         return pcm
+
+    def _offset(self, sample: int) -> int:
+        return max(0, sample - self.start) * BYTES_PER_SAMPLE

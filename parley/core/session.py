@@ -100,11 +100,15 @@ class Session:
     def open(self) -> list[AnyEffect]:
         """The first words: `session.created` (protocol.md 7.1)."""
         effects = self._begin()
-        self._say(e.SessionCreated(session=self._effective()))
+        self._say(self.created())
         if isinstance(self.config, RealtimeConfig):
             conversation = {"id": self._conversation.id, "object": "realtime.conversation"}
             self._say(e.ConversationCreated(conversation=conversation))
         return effects
+
+    def created(self) -> e.SessionCreated:
+        """The session as it is now: what is said first, also to somebody who joins it later (protocol.md 7.13)."""
+        return e.SessionCreated(session=self._effective())
 
     def handle(self, event: i.AnyInput, now: float) -> list[AnyEffect]:
         """What to do about `event`, which happened at `now`."""
@@ -202,18 +206,19 @@ class Session:
 
     def _end_turn_if_over(self) -> None:
         rules = self._rules()
-        if rules is None or self._user.current is None or not self._user.over(rules):
+        if rules is None or self._user.current is None or (end := self._user.over(rules)) is None:
             return
-        self._user.stop(self._now)
-        self._turn_committed(respond=rules.create_response)
+        self._user.stop(end, self._now)
+        self._turn_committed(end, respond=rules.create_response)
 
     def _commit(self) -> None:
-        self._turn_committed(respond=False)
+        self._user.check_length()
+        self._turn_committed(self._user.buffer.heard, respond=False)
 
-    def _turn_committed(self, *, respond: bool) -> None:
+    def _turn_committed(self, end: int, *, respond: bool) -> None:
         """An item of what was heard; then the words for it; then the answer, if one is due."""
         needs_words = isinstance(self.config, RealtimeConfig) or self.config.audio.input.transcription is not None
-        listening = self._user.commit(self.config, self._now, needs_words=needs_words)
+        listening = self._user.commit(self.config, end, self._now, needs_words=needs_words)
         if listening is None:
             return
         if listening.early is not None:

@@ -75,7 +75,8 @@ class TurnDetector:
         """Sample after the last frame that held speech."""
         self._likely = 0
         self._floor = 0
-        self._known = 0
+        self.known = 0
+        """Sample up to which there is evidence."""
         self._looks: str | None = None
 
     def reset(self, floor: int) -> None:
@@ -89,7 +90,7 @@ class TurnDetector:
         self, upto: int, probability: float, rules: TurnDetection, voiced_upto: int | None = None
     ) -> Moment | None:
         """The Ear's evidence about the frame that ends at sample `upto`; if voiced, then until `voiced_upto`."""
-        self._known = upto
+        self.known = upto
         if upto <= self._floor:
             return None
         threshold = rules.threshold if isinstance(rules, ServerVad) else SEMANTIC_THRESHOLD
@@ -130,10 +131,22 @@ class TurnDetector:
         """
         if not self.speaking:
             return False
-        if heard - self.started_at >= TURN_MS_MAX * SAMPLES_PER_MS:
+        if self.known - self.started_at >= TURN_MS_MAX * SAMPLES_PER_MS:
             return True
         end = self.voiced_until + self._wait_ms(rules) * SAMPLES_PER_MS
-        return heard >= end and self._known >= end - FRAME_SAMPLES
+        return heard >= end and self.known >= end - FRAME_SAMPLES
+
+    def sure_until(self, heard: int) -> int:
+        """Sound before this sample certainly is of the turn that goes on, or of the silence at its end."""
+        return min(heard, self.known + FRAME_SAMPLES)
+
+    def cut(self, heard: int, rules: TurnDetection) -> int:
+        """The sample at which a turn that has `ended` is cut.
+
+        What came after it is left for the next turn: turns do not depend on how late the evidence is.
+        """
+        end = self.voiced_until + self._wait_ms(rules) * SAMPLES_PER_MS
+        return min(heard, max(end, self.known) + FRAME_SAMPLES)
 
     def _wait_ms(self, rules: TurnDetection) -> int:
         if isinstance(rules, ServerVad):

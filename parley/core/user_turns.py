@@ -38,6 +38,8 @@ class UserTurns:
         """The turn that goes on now; None between turns."""
         self.running: dict[str, Listening] = {}
         """Every transcription whose last word is still to come, by work id."""
+        self._told = 0
+        """Sample up to which the current turn's transcriber has been given its sound."""
         self._conversation = conversation
         self._new_id = new_id
         self._emit = emit
@@ -54,23 +56,29 @@ class UserTurns:
                 "audio",
             )
         self.buffer.append(heard.pcm)
-        if self.current is not None:
-            self._tell(self.current, heard.pcm)
-        elif config.audio.input.turn_detection is not None:
-            self.buffer.forget_before(self.buffer.heard - IDLE_AUDIO_MS_MAX * SAMPLES_PER_MS)
-        elif isinstance(config, TranscriptionConfig) and config.audio.input.transcription is not None:
-            self.current = self._listen(self._new_id("item"), config)
-            self._tell(self.current, self.buffer.since(self.buffer.start))
+        rules = config.audio.input.turn_detection
+        if rules is None:
+            if self.current is None and isinstance(config, TranscriptionConfig) and config.audio.input.transcription:
+                self._begin(config, self.buffer.start)
+            self._pass_on(self.buffer.heard)
+        elif self.current is not None:
+            self._pass_on(self.detector.sure_until(self.buffer.heard))
+        else:
+            # What nobody has judged yet stays, however much of it a client sends at once.
+            self.buffer.forget_before(self.detector.known - IDLE_AUDIO_MS_MAX * SAMPLES_PER_MS)
 
     def notice(self, speech: Speech, rules: TurnDetection) -> Moment | None:
         """Weigh the Ear's evidence; a pause is used to ask for an early transcript."""
         moment = self.detector.hear(speech.upto, speech.probability, rules, speech.voiced_upto)
+        self._pass_on(self.detector.sure_until(self.buffer.heard))
         if moment is Moment.PAUSED and self.current is not None and (self._peeks or isinstance(rules, SemanticVad)):
             self._ask_early(self.current)
         return moment
 
-    def over(self, rules: TurnDetection) -> bool:
-        return self.detector.ended(self.buffer.heard, rules)
+    def over(self, rules: TurnDetection) -> int | None:
+        """The sample at which the turn that goes on has ended, or None."""
+        heard = self.buffer.heard
+        return self.detector.cut(heard, rules) if self.detector.ended(heard, rules) else None
 
     # ---- turns
 
@@ -78,40 +86,42 @@ class UserTurns:
         """Speech has begun: name the turn and listen to it from its first sound, padding included."""
         first = max(self.buffer.start, self.detector.started_at - prefix_ms(rules) * SAMPLES_PER_MS)
         self.buffer.forget_before(first)
-        self.current = self._listen(self._new_id("item"), config)
-        self.current.clock.speech_start = now - (self.buffer.heard - self.detector.started_at) / 24_000
-        self._emit(Send(event=SpeechStarted(audio_start_ms=to_ms(first), item_id=self.current.item_id)))
-        self._tell(self.current, self.buffer.since(first))
+        turn = self._begin(config, first)
+        turn.clock.speech_start = now - (self.buffer.heard - self.detector.started_at) / 24_000
+        self._emit(Send(event=SpeechStarted(audio_start_ms=to_ms(first), item_id=turn.item_id)))
+        self._pass_on(self.detector.sure_until(self.buffer.heard))
 
-    def stop(self, now: float) -> None:
-        """Speech has ended. `commit` follows."""
+    def stop(self, end: int, now: float) -> None:
+        """Speech has ended, and with it the turn, at sample `end`. `commit` follows."""
         assert self.current is not None
         self.current.clock.speech_stop = now - (self.buffer.heard - self.detector.voiced_until) / 24_000
-        end = to_ms(self.buffer.heard)
-        self._emit(Send(event=SpeechStopped(audio_end_ms=end, item_id=self.current.item_id)))
+        self._emit(Send(event=SpeechStopped(audio_end_ms=to_ms(end), item_id=self.current.item_id)))
 
-    def commit(self, config: SessionConfig, now: float, *, needs_words: bool) -> Listening | None:
-        """Make an item of the buffer (protocol.md 3.3). Raises `RequestError` below 100 ms.
-
-        Returns what listens to it. If that has an `early` transcript already, it is the last word.
-        """
+    def check_length(self) -> None:
+        """Raises `RequestError` when there is less in the buffer than a client may commit (protocol.md 3.3)."""
         if self.buffer.ms < COMMIT_MS_MIN:
             raise RequestError(
                 "input_audio_buffer_commit_empty",
                 "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, "
                 f"but buffer only has {self.buffer.ms:.2f}ms of audio.",
             )
+
+    def commit(self, config: SessionConfig, end: int, now: float, *, needs_words: bool) -> Listening | None:
+        """Make an item of the buffer up to sample `end` (protocol.md 3.3).
+
+        Returns what listens to it. If that has an `early` transcript already, it is the last word.
+        """
+        if self.current is None and needs_words:
+            self._begin(config, self.buffer.start)
+        self._pass_on(end)
         turn = self.current
-        if turn is None and needs_words:
-            turn = self._listen(self._new_id("item"), config)
-            self._tell(turn, self.buffer.since(self.buffer.start))
         item_id = turn.item_id if turn is not None else self._new_id("item")
-        entry = self._place(item_id, self.buffer.take())
+        entry = self._place(item_id, self.buffer.take(end))
         if turn is not None:
             turn.entry = entry
             turn.clock.committed = now
             self._close(turn)
-        self.detector.reset(self.buffer.heard)
+        self.detector.reset(end)
         self.current = None
         return turn
 
@@ -170,6 +180,18 @@ class UserTurns:
 
     # ---- inside
 
+    def _begin(self, config: SessionConfig, first: int) -> Listening:
+        """A turn goes on from sample `first`."""
+        self.current = self._listen(self._new_id("item"), config)
+        self._told = first
+        return self.current
+
+    def _pass_on(self, end: int) -> None:
+        """Give the current turn's transcriber the sound up to sample `end`."""
+        if self.current is not None and end > self._told:
+            self._tell(self.current, self.buffer.between(self._told, end))
+            self._told = end
+
     def _listen(
         self, item_id: str, config: SessionConfig, *, audio_format: AudioFormat = HOUSE_FORMAT, shown: bool = True
     ) -> Listening:
@@ -198,7 +220,7 @@ class UserTurns:
     def _ask_early(self, listening: Listening) -> None:
         if listening.asked_at is None and listening.failure is None:
             listening.early = None
-            listening.asked_at = self.buffer.heard
+            listening.asked_at = self._told
             self._emit(Tell(work_id=listening.work_id, message=Peek()))
 
     def _close(self, listening: Listening) -> None:

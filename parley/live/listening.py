@@ -88,13 +88,13 @@ class Listening:
 
     async def load(self) -> None:
         """Returns when the model is ready. Raises what kept it from loading."""
-        self._start()
+        self.begin()
         assert self._loaded is not None
         await asyncio.shield(self._loaded)
 
     def attach(self, on_speech: OnSpeech, noise_reduction: NoiseReduction | None = None, start: int = 0) -> Hearing:
         """Begins to hear a microphone. `start` is the position in samples of the first sound that it will be given."""
-        self._start()
+        self.begin()
         return Hearing(Ear(start, noise_reduction), on_speech, self._add)
 
     async def close(self) -> None:
@@ -107,7 +107,8 @@ class Listening:
         await self._ended
         self._thread.join()
 
-    def _start(self) -> None:
+    def begin(self) -> None:
+        """Begins to load the model, if nobody has. Returns at once; what is heard meanwhile is judged later."""
         if self._thread is not None:
             return
         loop = asyncio.get_running_loop()

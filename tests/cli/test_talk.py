@@ -79,7 +79,7 @@ async def test_recordings_are_asked_one_after_the_other(server: Server, tmp_path
 
 
 async def test_the_waterfall(server: Server, tmp_path: Path) -> None:
-    question = await recording(tmp_path / "question.wav", "Hello, who are you?")
+    question = await recording(tmp_path / "question.wav", "What is seven plus five?")
     result = await parley(server, "talk", "--wav", str(question), "--turns", "1", "--voice", "cedar")
     assert result.returncode == Status.OK, result.stderr
     assert "━" in result.stdout

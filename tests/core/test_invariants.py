@@ -42,9 +42,7 @@ CLIENT = st.one_of(
     st.sampled_from(TURN_DETECTIONS).map(
         lambda td: e.SessionUpdate(session={"type": "realtime", "audio": {"input": {"turn_detection": td}}})
     ),
-    st.sampled_from(PATCHES).map(
-        lambda patch: e.SessionUpdate(session=patch)
-    ),
+    st.sampled_from(PATCHES).map(lambda patch: e.SessionUpdate(session=patch)),
     st.just(e.InputAudioBufferCommit()),
     st.just(e.InputAudioBufferClear()),
     st.sampled_from(ITEM_IDS).map(lambda item_id: e.ConversationItemDelete(item_id=item_id)),
@@ -235,7 +233,7 @@ def test_idle_listening_keeps_a_bounded_window() -> None:
     for frame in range(1, 2_000):
         session.handle(i.Heard(pcm=FRAME), frame * 0.032)
         session.handle(i.Speech(upto=frame * 768, probability=0.0), frame * 0.032)
-    assert session._user.buffer.ms <= IDLE_AUDIO_MS_MAX
+    assert session._user.buffer.ms <= IDLE_AUDIO_MS_MAX + 32  # and the frame that came since
 
 
 def test_a_session_of_an_hour_of_calls_takes_no_time() -> None:

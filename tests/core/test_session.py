@@ -200,6 +200,24 @@ def test_a_draft_is_not_used_when_the_last_words_differ() -> None:
     assert f.Stop(work_id=draft.work_id) in effects
 
 
+def test_speech_that_is_sent_at_once_is_heard_from_its_beginning() -> None:
+    """A client may send a whole file in one event; the Ear needs its time for it."""
+    session = new_session()
+    speech, silence = 300, 60
+    session.handle(i.Heard(pcm=bytes(1_536 * 2 * (speech + silence))), 0.0)
+    effects: list[f.AnyEffect] = []
+    for frame in range(1, 2 * (speech + silence) + 1):
+        spoken = (frame - 1) % (speech + silence) < speech
+        effects += session.handle(i.Speech(upto=frame * 768, probability=0.9 if spoken else 0.0), 0.1)
+    turns = [event for event in said(effects) if isinstance(event, (e.SpeechStarted, e.SpeechStopped))]
+    bounds = [getattr(event, "audio_start_ms", None) or getattr(event, "audio_end_ms", None) for event in turns]
+    assert len(turns) == 4
+    told = sum(len(x.message.pcm) for x in effects if isinstance(x, f.Tell) and isinstance(x.message, f.Audio))
+    assert told >= 2 * speech * 1_536
+    assert bounds[2] is not None
+    assert 11_000 <= bounds[2] <= 11_520
+
+
 def test_stamps_tell_a_turn_from_first_sound_to_end() -> None:
     session = new_session()
     listening = started(speak(session, 10))

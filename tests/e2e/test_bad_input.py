@@ -318,6 +318,7 @@ async def test_keys_in_the_query(server: Server, name: str) -> None:
         ("", 400, "missing_required_parameter"),
         ("intent=dancing", 400, "missing_required_parameter"),
         ("call_id=rtc_nobody", 404, "session_not_found"),
+        ("model=gpt-realtime&call_id=rtc_nobody", 404, "session_not_found"),
     ],
 )
 async def test_sessions_that_cannot_be(server: Server, query: str, status: int, code: str) -> None:

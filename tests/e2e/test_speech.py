@@ -67,14 +67,14 @@ async def test_a_conversation(server: Server, speaker: Speaker, ear: SpeechToTex
 
 @pytest.mark.parametrize("recording", recordings()[:2] + recordings()[2:4], ids=lambda recording: recording.name)
 async def test_human_speech(server: Server, recording: Recording) -> None:
-    """As a transcription session hears it, whatever its pauses make turns of."""
+    """As a transcription session hears it, with patience for the pauses of a reader."""
     async with talking(server, None, extra_query={"intent": "transcription"}) as client:
-        turns = {"turn_detection": {"type": "server_vad", "silence_duration_ms": 900}}
+        turns = {"turn_detection": {"type": "server_vad", "silence_duration_ms": 1_500}}
         await client.sdk.session.update(
             session={"type": "transcription", "audio": {"input": {**TRANSCRIPTION, **turns}}}
         )
         await client.until("session.updated")
-        await client.stream(recording.pcm + silence(1_500), times=12)
+        await client.stream(recording.pcm + silence(2_000), times=12)
         heard = ""
         while word_error_rate(recording.words, heard) > 0.15:  # the last turn ends when the ear has caught up
             heard += f" {(await client.until(COMPLETED))['transcript']}"
