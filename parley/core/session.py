@@ -53,6 +53,8 @@ from parley.ids import NewId
 TRUNCATE_EXCESS_MS_MAX = 20
 """A client's clock may run ahead of the sound by one frame (protocol.md 11.1)."""
 
+HUNG_UP = "The transcriber stopped listening before the turn was over."
+
 ERROR_CHARS_MAX = 1_000
 """An error quotes what was wrong, and no more of it than fits here."""
 
@@ -243,7 +245,9 @@ class Session:
         listening = self._user.running.get(heard.work_id)
         if listening is None:
             return
-        if heard.final:
+        if heard.final and listening is self._user.current:
+            self._failed_early(listening, i.Failed(work_id=heard.work_id, code="transcription_failed", message=HUNG_UP))
+        elif heard.final:
             self._words(listening, heard)
         elif heard.peeked:
             self._early_words(heard)
@@ -274,8 +278,6 @@ class Session:
             self._user.running.pop(listening.work_id)
         else:
             self._user.drop(listening)
-        if listening is self._user.current:
-            self._user.current = None
         if listening.entry is None:
             return
         listening.clock.transcript_final = self._now
@@ -304,9 +306,14 @@ class Session:
         if listening is None:
             self._made(failed)
         elif listening is self._user.current:
-            listening.failure = failed  # told when the turn is committed
+            self._failed_early(listening, failed)
         else:
             self._deaf(listening, failed)
+
+    def _failed_early(self, listening: Listening, failed: i.Failed) -> None:
+        """There will be no words for the turn that goes on. Told when it is committed."""
+        listening.failure = failed
+        self._user.detector.judge("")
 
     def _deaf(self, listening: Listening, failure: i.Failed) -> None:
         """There will be no words for a committed turn."""

@@ -155,10 +155,10 @@ class TurnDetector:
         match self._looks:
             case "finished":
                 return wait.finished
-            case "hanging":
-                return wait.hanging
-            case _:
+            case "unsure":
                 return wait.unsure
+            case _:  # it hangs, or its words are still being made out
+                return wait.hanging
 
 
 def prefix_ms(rules: TurnDetection) -> int:

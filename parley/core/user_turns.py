@@ -71,8 +71,11 @@ class UserTurns:
         """Weigh the Ear's evidence; a pause is used to ask for an early transcript."""
         moment = self.detector.hear(speech.upto, speech.probability, rules, speech.voiced_upto)
         self._pass_on(self.detector.sure_until(self.buffer.heard))
-        if moment is Moment.PAUSED and self.current is not None and (self._peeks or isinstance(rules, SemanticVad)):
-            self._ask_early(self.current)
+        if moment is Moment.PAUSED and self.current is not None:
+            if self.current.failure is not None:
+                self.detector.judge("")  # there will be no words to judge it by
+            elif self._peeks or isinstance(rules, SemanticVad):
+                self._ask_early(self.current)
         return moment
 
     def over(self, rules: TurnDetection) -> int | None:
@@ -169,6 +172,8 @@ class UserTurns:
         asked_at, listening.asked_at = listening.asked_at, None
         going_on = listening is self.current and self.detector.voiced_until <= asked_at
         if not (going_on or listening.take_early):
+            if listening is self.current and self.detector.paused:
+                self._ask_early(listening)  # the answer was to an older question
             return None
         listening.early = Early(heard, asked_at)
         return listening

@@ -26,6 +26,8 @@ from websockets.exceptions import ConnectionClosed
 
 from parley.audio.noise import NoiseReduction
 from parley.auth.api_keys import ApiKeys
+from parley.auth.client_secrets import ClientSecrets, MemoryStore
+from parley.auth.gate import Bearer, Gate
 from parley.core import effects as f
 from parley.core import inputs as i
 from parley.core.config import SessionConfig
@@ -145,7 +147,8 @@ class Stage:
         self._registry = Registry(10)
         self._metrics = Metrics()
         self._next: ServerDriver | None = None
-        door = Door(ApiKeys([KEY]), self._registry, self._metrics, self._start)
+        gate = Gate(ApiKeys([KEY]), ClientSecrets(MemoryStore(), b""))
+        door = Door(gate, self._metrics, self._start, self._find_call)
         self._app = Starlette(routes=[WebSocketRoute("/v1/realtime", realtime(door))])
 
     @classmethod
@@ -185,6 +188,9 @@ class Stage:
 
     async def _drained(self) -> None:
         self._registry.close_all()
+
+    async def _find_call(self, call_id: str, bearer: Bearer) -> LiveSession:
+        raise AssertionError("no script has calls")
 
     async def _start(self, config: SessionConfig) -> LiveSession:
         driver = self._next

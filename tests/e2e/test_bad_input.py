@@ -375,8 +375,8 @@ async def test_too_many_sessions(make_server: Any) -> None:
 def test_nothing_of_it_is_in_the_log(server: Server) -> None:
     """Run last in this file: keys, right or wrong, and what was said, have left no trace."""
     log = server.log.read_text()
-    assert server.key not in log.split("api_key", 1)[-1].split("\n", 1)[-1]
-    assert "sk-wrong" not in log and "Hello!" not in log
+    assert server.key not in log and "sk-wrong" not in log
+    assert "Hello!" not in log
     assert "Traceback" not in log
 
 

@@ -43,7 +43,7 @@ def disorder(events: list[Event], *, item_done: bool = True, cut_off: bool = Fal
     """
     return [
         *_session(events),
-        *_items(events, item_done),
+        *_items(events, item_done, cut_off),
         *_turns(events, cut_off),
         *_transcriptions(events),
         *_responses(events, item_done, cut_off),
@@ -66,7 +66,7 @@ def _session(events: list[Event]) -> Iterator[str]:
 # ---- items of the conversation
 
 
-def _items(events: list[Event], item_done: bool) -> Iterator[str]:
+def _items(events: list[Event], item_done: bool, cut_off: bool) -> Iterator[str]:
     """Each item is added once, then done once; it stands behind one that is known; events about items name known ones.
 
     Only transcription sessions say words before there is an item (7.8).
@@ -92,7 +92,7 @@ def _items(events: list[Event], item_done: bool) -> Iterator[str]:
                 yield f"{kind} about {item_id}, which was never added"
         elif kind.startswith(TRANSCRIBED) and item_id not in known and not (listens and kind.endswith(".delta")):
             yield f"{kind} about {item_id} before it was added"
-    if item_done:
+    if item_done and not cut_off:
         running = {_item_id(event) for event in events if event["type"] == "response.output_item.added"}
         for item_id in known - done - running:
             yield f"item {item_id} was never done"

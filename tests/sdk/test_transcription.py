@@ -58,7 +58,7 @@ async def test_deltas_of_a_turn_in_a_conversation(server: Server) -> None:
     """Two spoken sentences; the deltas sum up to the transcript (checked for every session by `order`)."""
     cities = recordings()[1]
     spoken = cities.pcm[: 14 * 48_000]
-    async with talking(server, None, **INTENT) as client:
+    async with talking(server, None, cut_off=True, **INTENT) as client:
         await update(client)
         await client.stream(spoken + silence(900), times=6)
         await client.until(COMPLETED)
