@@ -31,7 +31,10 @@ QUESTION: Final = "Could you tell me what seven plus five is, please?"
 PORT: Final = 29_100
 READY_S_MAX: Final = 60.0
 SILENCE_MS: Final = 500
-SILERO: Final = {"audio": {"input": {"turn_detection": {"type": "server_vad", "create_response": False}}}}
+SILERO: Final = {
+    "audio": {"input": {"turn_detection": {"type": "server_vad", "threshold": 1.0, "create_response": False}}}
+}
+"""The Ear judges every frame, and no frame begins a turn: this measures listening, not transcription."""
 
 Results = dict[str, dict[str, list[dict[str, Any]]]]
 """What bench.py writes with --json: suite -> target -> one result a round."""

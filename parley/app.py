@@ -5,6 +5,7 @@ parley serve -> serve(settings) -> House (engines, sessions, doors) -> Server (s
 
 import asyncio
 import gc
+import ipaddress
 import logging
 import os
 import sys
@@ -12,8 +13,10 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import uvloop
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -22,6 +25,9 @@ from starlette.routing import Route, WebSocketRoute
 
 from parley import __version__
 from parley.auth.api_keys import ApiKeys, make_local_key, read_local_key
+from parley.auth.client_secrets import ClientSecrets, MemoryStore, read_pepper
+from parley.auth.gate import Bearer, Gate
+from parley.auth.turn import IceServers
 from parley.catalog import DEFAULT_MODEL, MODELS, VOICES, Model
 from parley.core.config import RealtimeConfig, SessionConfig
 from parley.core.effects import Turn
@@ -31,15 +37,17 @@ from parley.engine_room import EngineRoom, open_engine_room
 from parley.engines.cascade import Cascade
 from parley.engines.tokens import TokenCounter
 from parley.errors import RequestError
-from parley.ids import new_id
+from parley.ids import new_id, new_node
 from parley.live.listening import Listening
 from parley.live.registry import Registry
 from parley.live.session import LiveSession, Surroundings
 from parley.server import Server, is_local, listen, raise_file_limit, url_of
 from parley.settings import Settings, SettingsError
 from parley.telemetry import Metrics, note, set_up_logs, turn_fields
+from parley.transports.rtc.calls import Calls
+from parley.transports.rtc.ports import Network
 from parley.transports.websocket import Door, realtime
-from parley.web import errors, health, models
+from parley.web import calls, client_secrets, errors, health, models
 
 SESSION_S: Final = 3_600
 """protocol.md 8.5."""
@@ -68,12 +76,17 @@ class House:
         self.failure: str | None = None
         """Why the models could not be loaded."""
         self._loaded = asyncio.Event()
-        door = Door(keys, self.registry, self.metrics, self.start)
+        secrets = ClientSecrets(MemoryStore(), read_pepper(settings.home))
+        gate = Gate(keys, secrets)
+        self.calls = Calls(_network(settings), self.start, new_node())
+        door = Door(gate, self.metrics, self.start, self.find_call)
         pulse = health.Pulse(self.facts, self.not_ready, self.metrics)
         self.app = Starlette(
             routes=[
                 *health.routes(pulse),
                 *models.routes(keys, self.engines.names),
+                *client_secrets.routes(gate, secrets, self.calls.warm_up),
+                *calls.routes(gate, self.calls, self.metrics, _ice_servers(settings)),
                 Route("/v1/realtime", _upgrade_required),
                 WebSocketRoute("/v1/realtime", realtime(door)),
                 WebSocketRoute("/{path:path}", errors.unknown_socket),
@@ -86,15 +99,21 @@ class House:
         """No new sessions; running turns come to their end."""
         await self.registry.drain(self.drain_s)
 
-    async def start(self, config: SessionConfig) -> LiveSession:
-        """A registered session, as soon as the models are there. Raises `RequestError`."""
+    async def start(self, config: SessionConfig, call_id: str | None = None) -> LiveSession:
+        """A registered session, as soon as the models are there; a call's plays by itself. Raises `RequestError`."""
         self.registry.check_room()
         await self._loaded.wait()
+        self.listening.begin()
         await self.count_tokens.load()
-        session = Session(config=config, terms=self._terms(config), new_id=new_id, now=self.around.now())
-        live = LiveSession(session, self.cascade, self.around)
+        terms = self._terms(config, plays=call_id is not None)
+        session = Session(config=config, terms=terms, new_id=new_id, now=self.around.now())
+        live = LiveSession(session, self.cascade, self.around, call_id)
         self.registry.add(live)
         return live
+
+    async def find_call(self, call_id: str, bearer: Bearer) -> LiveSession:
+        """Raises `RequestError`. Asynchronous, for a call may be another node's one day."""
+        return self.calls.find(call_id, bearer).live
 
     def facts(self) -> dict[str, Any]:
         """What `/health` tells."""
@@ -113,7 +132,7 @@ class House:
             return "failed"
         return None if self._loaded.is_set() else "loading"
 
-    def _terms(self, config: SessionConfig) -> Terms:
+    def _terms(self, config: SessionConfig, *, plays: bool) -> Terms:
         model = MODELS[config.model] if isinstance(config, RealtimeConfig) else Model(DEFAULT_MODEL)
         return Terms(
             voices=frozenset(VOICES),
@@ -123,6 +142,7 @@ class House:
             session_ms=SESSION_S * 1_000,
             expires_at=int(time.time()) + SESSION_S,
             peeks=self.engines.stt.backend.peeks,
+            plays=plays,
         )
 
     @asynccontextmanager
@@ -131,6 +151,7 @@ class House:
         yield
         loading.cancel()
         self.registry.close_all()
+        self.calls.close()
         await self.listening.close()
         await self.engines.close()
         self.workers.shutdown(wait=False, cancel_futures=True)
@@ -138,7 +159,9 @@ class House:
     async def _load(self) -> None:
         began = time.monotonic()
         try:
-            await asyncio.gather(self.listening.load(), self.engines.load())
+            # With endpoints only, the ear comes with the first session: until then this process holds no model.
+            ears = [self.listening.load()] if self.engines.embedded else []
+            await asyncio.gather(*ears, self.engines.load())
         except Exception as error:
             self.failure = f"The models could not be loaded: {error}"
             log.exception("models not loaded")
@@ -148,6 +171,26 @@ class House:
         gc.collect()
         gc.freeze()
         self._loaded.set()
+
+
+def _network(settings: Settings) -> Network:
+    """Raises `SettingsError`."""
+    port = settings.port if settings.rtc_port is None else settings.rtc_port
+    told = [word.strip() for word in settings.rtc_addresses.split(",") if word.strip()]
+    try:
+        advertised = tuple(str(ipaddress.ip_address(word)) for word in told)
+    except ValueError as error:
+        raise SettingsError(f"rtc_addresses is wrong: {error}.") from error
+    return Network(port, advertised, loopback=is_local(settings.host))
+
+
+def _ice_servers(settings: Settings) -> IceServers:
+    """Raises `SettingsError`."""
+    urls = tuple(word.strip() for word in settings.ice_servers.split(",") if word.strip())
+    for url in urls:
+        if not url.startswith(("stun:", "stuns:", "turn:", "turns:")):
+            raise SettingsError(f"ice_servers is wrong: {url!r} is no address like stun:HOST:PORT or turn:HOST:PORT.")
+    return IceServers(urls, settings.turn_secret)
 
 
 def _log_turn(live: LiveSession, turn: Turn) -> None:
@@ -174,13 +217,19 @@ class Announcement(NamedTuple):
             "",
             f"  base_url   {self.url}/v1",
             f"  api_key    {self.key}",
-            "  try it     parley talk",
+            f'  try it     {_command()} say "What time is it?"',
             "",
             *(f"  {part.replace('_', ' '):<14}  {name}" for part, name in self.engines.names.items()),
             "",
             *(f"  {note}" for note in self.engines.notes),
         ]
         return "\n".join(lines).rstrip() + "\n"
+
+
+def _command() -> str:
+    """How this program was called, so that the line to try works as it is printed."""
+    called = Path(sys.argv[0])
+    return str(called) if called.name == "parley" else "python -m parley"
 
 
 def serve(settings: Settings, write: Callable[[str], object] = sys.stdout.write) -> int:
@@ -204,7 +253,7 @@ def serve(settings: Settings, write: Callable[[str], object] = sys.stdout.write)
         url = url_of(listener, secure=certificate is not None)
 
         async def run() -> None:
-            house = House(settings, ApiKeys([key]))
+            house = House(msgspec.structs.replace(settings, port=listener.getsockname()[1]), ApiKeys([key]))
 
             def announce() -> None:
                 write(Announcement(url, shown, house.engines).text() + "\n")

@@ -10,3 +10,8 @@ NewId = Callable[[str], str]
 def new_id(kind: str) -> str:
     """A fresh id such as ``item_3f9c…`` (protocol.md 5.3). Clients treat it as opaque, and so do we."""
     return f"{kind}_{secrets.token_hex(12)}"
+
+
+def new_node() -> str:
+    """A short name for this process: part of the ids that others must find it by, such as ``rtc_1f0a9c3e_…``."""
+    return secrets.token_hex(4)

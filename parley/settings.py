@@ -72,6 +72,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain_s: Annotated[
         Annotated[float, Meta(ge=0, le=3_600)], Meta(description="How long running turns may go on after SIGTERM.")
     ] = 30.0
+    rtc_port: Annotated[
+        Port | None, Meta(description="UDP port of all WebRTC calls; 0 takes free ones. Empty: the number of `port`.")
+    ] = None
+    rtc_addresses: Annotated[
+        str,
+        Meta(description="IP addresses to tell callers instead of this machine's own, as behind 1:1 NAT; with commas."),
+    ] = ""
+    ice_servers: Annotated[
+        str, Meta(description="STUN and TURN servers that pages are told to use (stun:…, turn:…); with commas.")
+    ] = ""
+    turn_secret: Annotated[
+        str | None, _secret("What those TURN servers share with Parley (coturn: use-auth-secret).")
+    ] = None
     tls: Annotated[
         Literal["off", "local"], Meta(description="`local` makes a certificate for clients that insist on wss.")
     ] = "off"

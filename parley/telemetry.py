@@ -105,6 +105,8 @@ QUIET: Final = {
     "picows": logging.CRITICAL,
     "asyncio": logging.WARNING,
     "aiohttp": logging.ERROR,
+    "aiortc": logging.ERROR,
+    "python_multipart": logging.ERROR,
 }
 """Loggers of others, and from which level on they are worth a line. Most of what they say we say ourselves."""
 

@@ -15,7 +15,7 @@ from tests.spoken import recording
 
 QUESTION = "What is seven plus five?"
 TESTED = {
-    "ask.py", "beta_client.py", "function_calling.py", "push_to_talk.py", "speak.py", "transcribe.py", "websocket.mjs",
+    "ask.py", "beta_client.py", "call.js", "function_calling.py", "push_to_talk.py", "speak.py", "transcribe.py", "websocket.mjs",
     "websocket.py",
 }  # fmt: skip
 

@@ -91,10 +91,10 @@ def test_secrets_are_never_shown(env: dict[str, str], tmp_path: Path) -> None:
     names = [
         row.name for row in rows() if row.name.endswith(("_key", "_secret", "database_url")) and row.name != "tls_key"
     ]
-    assert len(names) == 7
+    assert len(names) == 8
     loaded = load(environ=env | {f"PARLEY_{name.upper()}": "sk-do-not-print" for name in names}, folder=tmp_path)
     assert "sk-do-not-print" not in str(loaded.shown())
-    assert [row.value for row in loaded.shown() if row.name in names] == [HIDDEN] * 7
+    assert [row.value for row in loaded.shown() if row.name in names] == [HIDDEN] * 8
 
 
 @pytest.mark.parametrize("name", LATER)

