@@ -27,7 +27,7 @@ from parley import __version__
 from parley.auth.api_keys import ApiKeys, make_local_key, read_local_key
 from parley.auth.client_secrets import ClientSecrets, MemoryStore, read_pepper
 from parley.auth.gate import Bearer, Gate
-from parley.auth.turn import IceServers
+from parley.auth.turn import IceServers, told
 from parley.catalog import DEFAULT_MODEL, MODELS, VOICES, Model
 from parley.core.config import RealtimeConfig, SessionConfig
 from parley.core.effects import Turn
@@ -47,7 +47,9 @@ from parley.telemetry import Metrics, note, set_up_logs, turn_fields
 from parley.transports.rtc.calls import Calls
 from parley.transports.rtc.ports import Network
 from parley.transports.websocket import Door, realtime
-from parley.web import calls, client_secrets, errors, health, models
+from parley.web import calls, client_secrets, console, errors, health, models
+from parley.web.sessions import SessionBook
+from parley.web.sign_in import SignIn
 
 SESSION_S: Final = 3_600
 """protocol.md 8.5."""
@@ -64,29 +66,36 @@ class House:
     """Everything between the settings and the socket. Belongs to one event loop; `app` is the ASGI application."""
 
     def __init__(self, settings: Settings, keys: ApiKeys) -> None:
+        pepper = read_pepper(settings.home)
         self.metrics = Metrics()
+        self.book = SessionBook()
+        self.sign_in = SignIn(pepper)
         self.registry = Registry(settings.sessions_max)
         self.drain_s = settings.drain_s
         self.workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="speech")
         self.engines = open_engine_room(settings, self.workers)
         self.count_tokens = TokenCounter()
         self.listening = Listening()
-        self.around = Surroundings(self.listening, self.metrics, _log_turn, self.registry.remove)
+        self.around = Surroundings(self.listening, self.metrics, self._meter, self._ended)
         self.cascade = Cascade(self.engines.stt.backend, self.engines.llm.backend, self.engines.tts.backend)
         self.failure: str | None = None
         """Why the models could not be loaded."""
         self._loaded = asyncio.Event()
-        secrets = ClientSecrets(MemoryStore(), read_pepper(settings.home))
+        secrets = ClientSecrets(MemoryStore(), pepper)
         gate = Gate(keys, secrets)
+        ice = _ice_servers(settings)
+        hosts = _words(settings.allowed_hosts)
+        desk = console.Desk(keys, secrets, self.facts, lambda: told(ice, "console", time.time()).servers, hosts)
         self.calls = Calls(_network(settings), self.start, new_node())
         door = Door(gate, self.metrics, self.start, self.find_call)
         pulse = health.Pulse(self.facts, self.not_ready, self.metrics)
         self.app = Starlette(
             routes=[
+                *console.routes(desk, self.sign_in, self.book),
                 *health.routes(pulse),
                 *models.routes(keys, self.engines.names),
                 *client_secrets.routes(gate, secrets, self.calls.warm_up),
-                *calls.routes(gate, self.calls, self.metrics, _ice_servers(settings)),
+                *calls.routes(gate, self.calls, self.metrics, ice),
                 Route("/v1/realtime", _upgrade_required),
                 WebSocketRoute("/v1/realtime", realtime(door)),
                 WebSocketRoute("/{path:path}", errors.unknown_socket),
@@ -109,7 +118,17 @@ class House:
         session = Session(config=config, terms=terms, new_id=new_id, now=self.around.now())
         live = LiveSession(session, self.cascade, self.around, call_id)
         self.registry.add(live)
+        self.book.opened(live.id, config.model if isinstance(config, RealtimeConfig) else "", call_id)
         return live
+
+    def _meter(self, live: LiveSession, turn: Turn) -> None:
+        fields = turn_fields(turn)
+        note(log, "turn", session=live.id, **fields)
+        self.book.turn(live.id, fields)
+
+    def _ended(self, live: LiveSession) -> None:
+        self.registry.remove(live)
+        self.book.ended(live.id)
 
     async def find_call(self, call_id: str, bearer: Bearer) -> LiveSession:
         """Raises `RequestError`. Asynchronous, for a call may be another node's one day."""
@@ -176,7 +195,7 @@ class House:
 def _network(settings: Settings) -> Network:
     """Raises `SettingsError`."""
     port = settings.port if settings.rtc_port is None else settings.rtc_port
-    told = [word.strip() for word in settings.rtc_addresses.split(",") if word.strip()]
+    told = _words(settings.rtc_addresses)
     try:
         advertised = tuple(str(ipaddress.ip_address(word)) for word in told)
     except ValueError as error:
@@ -186,15 +205,15 @@ def _network(settings: Settings) -> Network:
 
 def _ice_servers(settings: Settings) -> IceServers:
     """Raises `SettingsError`."""
-    urls = tuple(word.strip() for word in settings.ice_servers.split(",") if word.strip())
+    urls = _words(settings.ice_servers)
     for url in urls:
         if not url.startswith(("stun:", "stuns:", "turn:", "turns:")):
             raise SettingsError(f"ice_servers is wrong: {url!r} is no address like stun:HOST:PORT or turn:HOST:PORT.")
     return IceServers(urls, settings.turn_secret)
 
 
-def _log_turn(live: LiveSession, turn: Turn) -> None:
-    note(log, "turn", session=live.id, **turn_fields(turn))
+def _words(listed: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in listed.split(",") if word.strip())
 
 
 async def _upgrade_required(request: Request) -> Response:
@@ -209,12 +228,15 @@ class Announcement(NamedTuple):
 
     url: str
     key: str
+    console: str
+    """The link that signs in once."""
     engines: EngineRoom
 
     def text(self) -> str:
         lines = [
             f"Parley {__version__} listens on {self.url}",
             "",
+            f"  console    {self.console}",
             f"  base_url   {self.url}/v1",
             f"  api_key    {self.key}",
             f'  try it     {_command()} say "What time is it?"',
@@ -256,7 +278,8 @@ def serve(settings: Settings, write: Callable[[str], object] = sys.stdout.write)
             house = House(msgspec.structs.replace(settings, port=listener.getsockname()[1]), ApiKeys([key]))
 
             def announce() -> None:
-                write(Announcement(url, shown, house.engines).text() + "\n")
+                link = house.sign_in.new_link(url)
+                write(Announcement(url, shown, link, house.engines).text() + "\n")
                 sys.stdout.flush()
 
             server = Server(house.app, drain=house.drain, started=announce, certificate=certificate, key=private_key)

@@ -111,6 +111,25 @@ ERRORS: Final[dict[str, Row]] = {
     "too_many_client_secrets": Row(INVALID, 429, "Make client secrets when they are needed; unused ones expire."),
     "unsupported_media_type": Row(INVALID, 415, "Send the content type that the message names."),
     "request_too_large": Row(INVALID, 413, "Send less; the message names the limit."),
+    # -- accounts and money
+    "insufficient_credits": Row(INVALID, 402, "Add credits to the account, or wait until running sessions end."),
+    "budget_exceeded": Row(INVALID, 402, "Raise the key's own budget, or use another key."),
+    "hold_not_found": Row(INVALID, 404, "Use the id of a hold of this account."),
+    "key_not_found": Row(INVALID, 404, "Use the id of a key of this account."),
+    "user_not_found": Row(INVALID, 404, "Use the id or address of a user."),
+    "account_not_found": Row(INVALID, 404, "Use the id of an account."),
+    "project_not_found": Row(INVALID, 404, "Use the id of a project of this account."),
+    "hold_closed": Row(INVALID, 409, "The hold was captured, released or has expired; open another one."),
+    "idempotency_conflict": Row(INVALID, 409, "Use a new id for a new request; this one was used for another."),
+    "email_taken": Row(INVALID, 409, "Use another address, or sign in with this one."),
+    "identity_taken": Row(INVALID, 409, "This identity belongs to another user."),
+    "last_admin": Row(INVALID, 409, "Make somebody else an admin first."),
+    "balance_too_large": Row(INVALID, 400, "Credit less at once."),
+    "too_many_keys": Row(INVALID, 400, "Revoke keys that are no longer needed."),
+    "key_not_allowed": Row(INVALID, 403, "Use a key whose scope covers this."),
+    "invalid_sign_in": Row(INVALID, 401, "Check address and password, or ask for a new link."),
+    "api_key_lookup_failed": Row(SERVER, 500, "The key database could not be reached; try again."),
+    "storage_unavailable": Row(SERVER, 503, "The database could not be reached; try again in a moment."),
     # -- engines and backends
     "transcription_failed": Row(
         "transcription_error", 500, "Speak again; if it goes on, check the speech-to-text backend."

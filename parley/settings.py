@@ -85,6 +85,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     turn_secret: Annotated[
         str | None, _secret("What those TURN servers share with Parley (coturn: use-auth-secret).")
     ] = None
+    allowed_hosts: Annotated[
+        str,
+        Meta(description="Names of this server for the console, besides IP addresses and localhost; with commas."),
+    ] = ""
     tls: Annotated[
         Literal["off", "local"], Meta(description="`local` makes a certificate for clients that insist on wss.")
     ] = "off"

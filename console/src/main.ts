@@ -1,0 +1,2 @@
+import "./ui/icon.js";
+import "./app.js";

@@ -1,0 +1,103 @@
+import { css, html, LitElement, nothing, type TemplateResult } from "lit";
+import { customElement, property, state } from "lit/decorators.js";
+import * as api from "../api.js";
+import { asProblem } from "../model/problems.js";
+import { shared } from "../styles/shared.js";
+import { icon } from "../ui/icon.js";
+
+/** For those without a link: an API key does as well. Event: `signed-in`. */
+@customElement("parley-sign-in-page")
+export class SignInPage extends LitElement {
+  static override styles = [
+    shared,
+    css`
+      :host {
+        display: grid;
+        place-content: center;
+        height: 100%;
+        padding: 24px;
+      }
+      main {
+        width: min(380px, calc(100vw - 32px));
+        padding: 32px;
+      }
+      .logo {
+        display: grid;
+        place-items: center;
+        width: 40px;
+        height: 40px;
+        border-radius: 11px;
+        background: var(--accent);
+        color: #fff;
+        font-size: 24px;
+      }
+      h1 {
+        margin: 20px 0 4px;
+        font-size: 20px;
+        line-height: 28px;
+      }
+      form {
+        display: flex;
+        flex-direction: column;
+        gap: 12px;
+        margin-top: 24px;
+      }
+      label {
+        font-size: 13px;
+        font-weight: 500;
+      }
+      input[type="password"] {
+        height: 40px;
+        margin-top: 6px;
+        font-family: var(--mono);
+      }
+      .button {
+        height: 40px;
+      }
+      .bad {
+        margin-top: 16px;
+        padding: 8px 12px;
+        border: 1px solid var(--warn-line);
+        border-radius: var(--radius-s);
+        background: var(--warn-soft);
+        color: var(--warn-text);
+        font-size: 13px;
+      }
+      .hint {
+        margin-top: 16px;
+        font-size: 13px;
+      }
+    `,
+  ];
+
+  @property() refusal = "";
+  @state() private waiting = false;
+
+  override render(): TemplateResult {
+    return html`<main class="card">
+      <span class="logo">${icon("audio-lines")}</span>
+      <h1>Sign in to Parley</h1>
+      <p class="quiet">Open the link that <code>parley serve</code> prints when it starts, or use an API key.</p>
+      ${this.refusal ? html`<p class="bad" role="alert">${this.refusal}</p>` : nothing}
+      <form @submit=${this.submit}>
+        <input class="hidden" name="username" autocomplete="username" value="parley" tabindex="-1" aria-hidden="true" readonly />
+        <label>API key<input class="control" name="key" type="password" autocomplete="current-password" placeholder="sk-parley-…" required /></label>
+        <button class="button primary" ?disabled=${this.waiting}>${this.waiting ? "Signing in…" : "Sign in"}</button>
+      </form>
+    </main>`;
+  }
+
+  private async submit(event: SubmitEvent): Promise<void> {
+    event.preventDefault();
+    const key = String(new FormData(event.target as HTMLFormElement).get("key")).trim();
+    this.waiting = true;
+    try {
+      await api.signIn({ key });
+      this.dispatchEvent(new Event("signed-in"));
+    } catch (error) {
+      this.refusal = error instanceof api.SignedOut ? error.message : (asProblem(error).detail ?? asProblem(error).title);
+    } finally {
+      this.waiting = false;
+    }
+  }
+}

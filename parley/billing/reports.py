@@ -1,0 +1,52 @@
+"""What was used and what it came to, for people to read: what the ledger has written, added up by the database."""
+
+from typing import Final, NamedTuple
+
+from parley.storage import Script, Sql, Storage
+
+DAY_MS: Final = 86_400_000
+ROWS_MAX: Final = 10_000
+"""A year of 27 models and keys. More are cut off, the oldest days first."""
+
+SUMS: Final = (
+    "input_text", "input_audio", "input_image", "cached_text", "cached_audio", "cached_image", "output_text",
+    "output_audio", "milliseconds", "calls",
+)  # fmt: skip
+
+
+class Used(NamedTuple):
+    """A day (the number of days since 1970, UTC) of one model, key, project and kind of work."""
+
+    day: int
+    model: str
+    api_key: str | None
+    project: str | None
+    kind: str
+    lines: int
+    input_text: int
+    input_audio: int
+    input_image: int
+    cached_text: int
+    cached_audio: int
+    cached_image: int
+    output_text: int
+    output_audio: int
+    milliseconds: int
+    calls: int
+    micro: int
+
+
+async def usage_by_day(storage: Storage, account: str, since: int, until: int) -> list[Used]:
+    """Of the moments `since` (included) to `until` (not), in milliseconds; the latest day first."""
+    return await storage.read(_usage_by_day, account, since, until)
+
+
+def _usage_by_day(account: str, since: int, until: int) -> Script[list[Used]]:
+    sums = ", ".join(f"SUM({name})" for name in SUMS)
+    rows = yield Sql(
+        f"SELECT at / {DAY_MS}, model, api_key, project, kind, COUNT(*), {sums}, SUM(moved) FROM ledger_usage "  # noqa: S608
+        "WHERE account = $1 AND at >= $2 AND at < $3 "
+        f"GROUP BY 1, model, api_key, project, kind ORDER BY 1 DESC, model, api_key, project, kind LIMIT {ROWS_MAX}",
+        (account, since, until),
+    )
+    return [Used(*row[:5], *(int(value) for value in row[5:])) for row in rows]

@@ -1,0 +1,3 @@
+from tests.databases import clock, storage, url
+
+__all__ = ["clock", "storage", "url"]

@@ -1,0 +1,331 @@
+"""The server's side of the console: who gets in, what a cookie opens, and what a foreign page cannot do."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from parley.auth.api_keys import ApiKeys
+from parley.auth.client_secrets import ClientSecrets, MemoryStore
+from parley.errors import RequestError
+from parley.web import errors
+from parley.web.console import Desk, Files, routes
+from parley.web.sessions import SESSIONS_KEPT, SessionBook
+from parley.web.sign_in import COOKIE_S, LINK_S, LINKS_MAX, SignIn
+from tests.conftest import ROOT
+
+URL = "http://127.0.0.1:8000"
+ORIGIN = {"origin": URL}
+KEY = "sk-parley-tests"
+HASHED = "assets/index-abc.js"
+
+
+class House:
+    """Everything behind the routes, with a clock that is set by hand."""
+
+    def __init__(self, root: Path) -> None:
+        self.now = 1_000_000.0
+        self.sign_in = SignIn(b"secret", lambda: self.now)
+        self.book = SessionBook(lambda: self.now)
+        self.secrets = ClientSecrets(MemoryStore(), b"pepper")
+        desk = Desk(
+            ApiKeys([KEY]),
+            self.secrets,
+            lambda: {"engines": {"language_model": "none"}},
+            lambda: [{"urls": "stun:stun.example"}],
+            ["console.example", "*.parley.example"],
+        )
+        self.app = Starlette(
+            routes=routes(desk, self.sign_in, self.book, Files(root)), exception_handlers=errors.HANDLERS
+        )
+
+    def client(self, url: str = URL) -> TestClient:
+        return TestClient(self.app, url, follow_redirects=False)
+
+    def signed_in(self) -> "Page":
+        client = self.client()
+        assert client.post("/api/console/sign-in", json={"key": KEY}, headers=ORIGIN).status_code == 204
+        return Page(client, client.get("/api/console").json()["csrf"])
+
+
+class Page:
+    """What the real page does."""
+
+    def __init__(self, client: TestClient, csrf: str) -> None:
+        self.client = client
+        self.headers = {**ORIGIN, "x-parley-csrf": csrf}
+
+    def post(self, path: str, body: Any = None, **headers: str) -> Any:
+        given = {name: value for name, value in {**self.headers, **headers}.items() if value}
+        return self.client.post(path, json=body, headers=given)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    root = tmp_path / "dist"
+    (root / "assets").mkdir(parents=True)
+    (root / "index.html").write_text("<!doctype html>")
+    (root / HASHED).write_text("let plain")
+    (root / f"{HASHED}.br").write_text("let brotli")
+    (root / f"{HASHED}.gz").write_text("let gzip")
+    (tmp_path / "secret.txt").write_text("not yours")
+    return House(root)
+
+
+@pytest.fixture
+def page(house: House) -> Iterator[Page]:
+    yield house.signed_in()
+
+
+def code(response: Any) -> str:
+    return str(response.json()["error"]["code"])
+
+
+def token(house: House) -> str:
+    return house.sign_in.new_link(URL).partition("#sign-in=")[2]
+
+
+# ---- signing in
+
+
+def test_a_link_works_once(house: House) -> None:
+    link = house.sign_in.new_link(URL)
+    assert link.startswith(f"{URL}/console/#sign-in="), "in the fragment, which is sent to nobody"
+    body = {"token": link.partition("#sign-in=")[2]}
+    client = house.client()
+    assert client.post("/api/console/sign-in", json=body, headers=ORIGIN).status_code == 204
+    assert client.get("/api/console").status_code == 200
+    second = house.client().post("/api/console/sign-in", json=body, headers=ORIGIN)
+    assert (second.status_code, code(second)) == (401, "sign_in_required")
+
+
+def test_a_link_waits_for_a_day_and_only_so_many_wait(house: House) -> None:
+    late = token(house)
+    house.now += LINK_S
+    with pytest.raises(RequestError):
+        house.sign_in.use(late)
+    first, *others = [token(house) for _ in range(LINKS_MAX + 1)]
+    with pytest.raises(RequestError):
+        house.sign_in.use(first)
+    for other in others:
+        house.sign_in.use(other)
+
+
+def test_a_wrong_key_or_nothing(house: House) -> None:
+    client = house.client()
+    for body, wanted in (({"key": "sk-wrong"}, "invalid_api_key"), ({}, "missing_required_parameter")):
+        assert code(client.post("/api/console/sign-in", json=body, headers=ORIGIN)) == wanted
+    assert code(client.get("/api/console")) == "sign_in_required"
+
+
+def test_the_cookie_is_for_our_page_alone(house: House) -> None:
+    response = house.client().post("/api/console/sign-in", json={"key": KEY}, headers=ORIGIN)
+    cookie = response.headers["set-cookie"].lower()
+    assert cookie.startswith("parley_console_8000=")
+    for attribute in ("httponly", "samesite=strict", "path=/api", f"max-age={COOKIE_S}"):
+        assert attribute in cookie
+    assert "secure" not in cookie
+    over_tls = house.client("https://console.example").post(
+        "/api/console/sign-in", json={"key": KEY}, headers={"origin": "https://console.example"}
+    )
+    assert "secure" in over_tls.headers["set-cookie"].lower()
+
+
+def test_a_cookie_ends_and_cannot_be_made(house: House) -> None:
+    cookie = house.sign_in.cookie()
+    house.sign_in.check(cookie)
+    for wrong in (
+        None,
+        "",
+        ".",
+        "x.y.z",
+        cookie[:-1] + ("0" if cookie[-1] != "0" else "1"),
+        "9" + cookie,
+        cookie + "0",
+    ):
+        with pytest.raises(RequestError):
+            house.sign_in.check(wrong)
+    with pytest.raises(RequestError):
+        SignIn(b"another secret", lambda: house.now).check(cookie)
+    SignIn(b"secret", lambda: house.now).check(cookie)  # after a restart
+    house.now += COOKIE_S
+    with pytest.raises(RequestError):
+        house.sign_in.check(cookie)
+
+
+def test_signing_out(page: Page) -> None:
+    assert page.post("/api/console/sign-out").status_code == 204
+    assert page.client.get("/api/console").status_code == 401
+
+
+# ---- what a cookie opens
+
+
+def test_a_secret_is_for_one_call_of_this_page(house: House, page: Page) -> None:
+    made = page.post("/api/console/secret", {"session": {"type": "realtime", "model": "gpt-realtime"}})
+    assert made.headers["cache-control"] == "no-store"
+    kept = house.secrets._store._kept.popitem()[1]  # type: ignore[attr-defined]
+    assert (kept.uses_left, kept.binding.origins, kept.binding.model_bound) == (1, (URL,), True)
+    refused = page.post("/api/console/secret", {"session": {"type": "realtime", "model": "no-such-model"}})
+    assert code(refused) == "model_not_found"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"origin": "http://127.0.0.1:9000"},
+        {"origin": "null"},
+        {"origin": ""},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"x-parley-csrf": ""},
+        {"x-parley-csrf": "0" * 64},
+        {"x-parley-csrf": "é"},
+    ],
+)
+def test_a_foreign_page_gets_nothing_with_the_cookie(headers: dict[str, str], page: Page) -> None:
+    given = {name.encode(): value.encode() for name, value in {**page.headers, **headers}.items() if value}
+    for path in ("/api/console/secret", "/api/console/sign-out"):
+        response = page.client.post(path, json={"session": {"type": "realtime"}}, headers=given)
+        assert (response.status_code, code(response)) == (403, "origin_not_allowed")
+    assert page.client.get("/api/console").status_code == 200
+
+
+def test_a_foreign_page_cannot_read_or_sign_in(page: Page) -> None:
+    foreign = {"origin": "http://evil.example", "sec-fetch-site": "cross-site"}
+    assert page.client.get("/api/sessions", headers=foreign).status_code == 403
+    assert page.client.post("/api/console/sign-in", json={"key": KEY}, headers=foreign).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("127.0.0.1:8000", True),
+        ("[::1]:8000", True),
+        ("192.168.1.7", True),
+        ("localhost:8000", True),
+        ("parley.localhost", True),
+        ("console.example", True),
+        ("CONSOLE.example:443", True),
+        ("a.parley.example", True),
+        ("parley.example", False),
+        ("evil.example", False),
+        ("localhost.evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("[", False),
+        ("", False),
+    ],
+)
+def test_only_known_names_are_answered(host: str, allowed: bool, house: House) -> None:
+    """A name that someone points at this machine is not ours (DNS rebinding)."""
+    for path in ("/console/", "/api/console", "/"):
+        response = house.client().get(path, headers={"host": host})
+        assert (response.status_code != 403) == allowed, path
+
+
+def test_bodies_are_json_and_bounded(house: House) -> None:
+    client = house.client()
+
+    def post(content: bytes, kind: str = "application/json") -> Any:
+        headers = {**ORIGIN, "content-type": kind}
+        return client.post("/api/console/sign-in", content=content, headers=headers)
+
+    assert post(b"key=1", "application/x-www-form-urlencoded").status_code == 400
+    assert post(b'{"key": "1"}', "text/plain").status_code == 400
+    assert post(b"[1]").status_code == 400
+    assert post(b"{").status_code == 400
+    assert post(b" " * 1_100_000).status_code == 413
+
+
+# ---- files
+
+
+def test_files_of_the_console(house: House) -> None:
+    client = house.client()
+    for path in ("/console/", "/console/events", "/console/sessions/sess_1"):
+        index = client.get(path)
+        assert (index.text, index.headers["cache-control"]) == ("<!doctype html>", "no-cache")
+    policy = index.headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert "script-src 'self';" in policy
+    assert "ws://127.0.0.1:8000" in policy
+    script = client.get(f"/console/{HASHED}", headers={"accept-encoding": "identity"})
+    assert (script.text, script.headers["cache-control"]) == ("let plain", "public, max-age=31536000, immutable")
+    assert script.headers["content-type"].startswith("text/javascript")
+    with client.stream("GET", f"/console/{HASHED}", headers={"accept-encoding": "gzip, br"}) as twin:
+        assert (twin.headers["content-encoding"], b"".join(twin.iter_raw())) == ("br", b"let brotli")
+    assert client.get("/console/assets/index-old.js").status_code == 404
+    for path in (
+        "/console/../secret.txt",
+        "/console/..%2fsecret.txt",
+        "/console/%2e%2e/secret.txt",
+        "/console//etc/passwd",
+    ):
+        assert "not yours" not in client.get(path).text
+    assert client.get("/").headers["location"] == "/console/"
+
+
+def test_without_a_build_it_says_how(tmp_path: Path) -> None:
+    response = House(tmp_path).client().get("/console/")
+    assert response.status_code == 503
+    assert "build_console.py" in response.text
+
+
+# ---- sessions
+
+
+def test_sessions_live_and_past(house: House, page: Page) -> None:
+    house.book.opened("sess_1", "gpt-realtime")
+    house.book.opened("sess_2", "gpt-realtime-mini", "rtc_2")
+    house.book.turn("sess_1", {"kind": "response", "id": "resp_1", "status": "completed", "tokens_in": 3})
+    house.now += 60
+    house.book.ended("sess_1")
+    house.book.turn("sess_gone", {})
+    listed = page.client.get("/api/sessions").json()["data"]
+    assert [(one["id"], one["turns"], one["ended_at"]) for one in listed] == [
+        ("sess_2", 0, None),
+        ("sess_1", 1, house.now),
+    ]
+    assert page.client.get("/api/sessions/sess_1").json()["turns"][0]["tokens_in"] == 3
+    assert code(page.client.get("/api/sessions/sess_9")) == "session_not_found"
+
+
+def test_old_sessions_are_forgotten_ended_ones_first(house: House) -> None:
+    house.book.opened("live", "m")
+    house.book.opened("over", "m")
+    house.book.ended("over")
+    for number in range(SESSIONS_KEPT - 1):
+        house.book.opened(f"sess_{number}", "m")
+    listed = [session["id"] for session in house.book.list()]
+    assert len(listed) == SESSIONS_KEPT
+    assert "live" in listed
+    assert "over" not in listed
+
+
+# ---- the description
+
+
+def test_answers_are_as_described(house: House, page: Page) -> None:
+    document = json.loads((ROOT / "console" / "openapi.json").read_text())
+    house.book.opened("sess_1", "gpt-realtime")
+    house.book.turn("sess_1", {"kind": "response", "id": "resp_1", "status": "completed", "first_audio_ms": 12.5})
+
+    def check(path: str, method: str, response: Any) -> None:
+        described = document["paths"][path][method]["responses"][str(response.status_code)]
+        if "$ref" in described:
+            described = document["components"]["responses"][described["$ref"].rpartition("/")[2]]
+        schema = described["content"]["application/json"]["schema"]
+        jsonschema.validate(response.json(), {**schema, "components": document["components"]})
+
+    check("/api/console", "get", page.client.get("/api/console"))
+    check("/api/console", "get", house.client().get("/api/console"))
+    check("/api/console/secret", "post", page.post("/api/console/secret", {"session": {"type": "realtime"}}))
+    check("/api/sessions", "get", page.client.get("/api/sessions"))
+    check("/api/sessions/{session_id}", "get", page.client.get("/api/sessions/sess_1"))
+    check("/api/sessions/{session_id}", "get", page.client.get("/api/sessions/none"))
