@@ -38,7 +38,7 @@ def test_a_server_that_comes_back_is_found_again(
     launch: Launch, open_tab: OpenTab, one_sentence: Path, tmp_path: Path
 ) -> None:
     port = free_port()
-    with console_server(tmp_path / "first", port) as server:
+    with console_server(tmp_path / "home", port) as server:
         tab = open_tab(launch(one_sentence), server)
         page = tab.open(output="text", turn={"type": "none"})
         page.click("button.start")
@@ -49,7 +49,7 @@ def test_a_server_that_comes_back_is_found_again(
         first = tab.talk("talk.sessionId")
     tab.wait("talk.state === 'reconnecting'")
     expect(page.get_by_role("alert")).to_contain_text("connection to Parley was lost")
-    with console_server(tmp_path / "second", port):
+    with console_server(tmp_path / "home", port):
         tab.wait("talk.state === 'live'", 15)
         assert tab.talk("talk.sessionId") != first
         expect(page.locator("parley-transcript")).to_contain_text("Connected again")

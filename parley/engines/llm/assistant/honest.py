@@ -23,7 +23,7 @@ def cannot_help(dialogue: Dialogue) -> Reply:
     heard = words.speakable(dialogue.line)
     heard = heard if len(heard) <= HEARD_CHARS_MAX else heard[:HEARD_CHARS_MAX].rsplit(" ", 1)[0] + "…"
     connect = (
-        "To connect one, set Parley's L L M address."
+        "To connect one, see Parley's page about backends."
         if dialogue.prompt.spoken
         else "To connect one, set PARLEY_LLM_URL."
     )
