@@ -97,13 +97,14 @@ async def test_silence_is_no_speech(server: Server, tmp_path: Path) -> None:
 
 async def test_ctrl_c_ends_a_conversation_in_good_order(server: Server, tmp_path: Path) -> None:
     question = await recording(tmp_path / "question.wav", "Hello, how are you?")
-    command = [sys.executable, "-m", "parley", "talk", "--wav", str(question), "--out", str(tmp_path / "reply.wav")]
+    command = [sys.executable, "-m", "parley", "talk", "--out", str(tmp_path / "reply.wav")]
+    several = ["--wav", str(question)] * 3  # each is spoken for longer than a signal takes
     process = await asyncio.create_subprocess_exec(
-        *command, "--url", server.url, "--key", server.key,
+        *command, *several, "--url", server.url, "--key", server.key,
         env=clean_environment(server.home), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
-    assert (await process.stdout.readline()).startswith(b"you")  # in the middle of the answer
+    assert (await process.stdout.readline()).startswith(b"you")  # in the middle of the conversation
     process.send_signal(signal.SIGINT)
     _, complaints = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == Status.INTERRUPTED
