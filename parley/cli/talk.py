@@ -189,7 +189,8 @@ class Conversation:
     async def _follow(self, tape: Tape | None, turns: int | None) -> None:
         while not self._finished(tape, turns):
             try:
-                event = await asyncio.wait_for(self._client.receive(), POLL_S)
+                async with asyncio.timeout(POLL_S):  # wait_for of Python 3.11 may swallow Ctrl-C
+                    event = await self._client.receive()
             except TimeoutError:
                 if self.log.unanswered and time.monotonic() - self._last_event > PATIENCE_S:
                     raise Problem(f"No answer came in {PATIENCE_S:.0f} s", "Look at the server's log") from None
