@@ -96,15 +96,7 @@ class Responder:
         """Announce a response; it generates as soon as nothing of `waits_for` is missing. Call `check_room` first."""
         draft = self._draft
         response_id = draft.work.work_id if draft is not None else self._new_id("resp")
-        run = Run(
-            response_id,
-            plan(config, options, self._terms.output_tokens),
-            conversation=self._conversation,
-            say=self._say,
-            new_id=self._new_id,
-            count=self._terms.count_tokens,
-            clock=clock,
-        )
+        run = self._run(response_id, config, options, clock)
         run.entries = tuple(entries)
         run.waits_for = waits_for
         clock.response_created = now
@@ -130,6 +122,17 @@ class Responder:
         for run in list(self._runs.values()):
             if work_id in run.waits_for:
                 self._fail(run, code, message, now)
+
+    def _run(self, response_id: str, config: RealtimeConfig, options: ResponseOptions, clock: Clock) -> Run:
+        return Run(
+            response_id,
+            plan(config, options, self._terms.output_tokens),
+            conversation=self._conversation,
+            say=self._say,
+            new_id=self._new_id,
+            count=self._terms.count_tokens,
+            clock=clock,
+        )
 
     def _generate(self, run: Run, truncation: Truncation, now: float) -> None:
         try:
@@ -159,15 +162,7 @@ class Responder:
         """Begin to answer on the guess that the user's turn ends with `words`."""
         if self.active is not None or self._draft is not None:
             return
-        run = Run(
-            self._new_id("resp"),
-            plan(config, ResponseOptions(), self._terms.output_tokens),
-            conversation=self._conversation,
-            say=self._say,
-            new_id=self._new_id,
-            count=self._terms.count_tokens,
-            clock=Clock(),
-        )
+        run = self._run(self._new_id("resp"), config, ResponseOptions(), Clock())
         try:
             run.context = self._fit(run.plan, entries, config.truncation)
         except EngineError:

@@ -53,7 +53,7 @@ def _translate(fault: str, value: object, kind: Any, root: str) -> RequestError:
         want = " or ".join(_ARTICLES.get(name.strip(), name) for name in got["want"].split("|"))
         return RequestError(
             "invalid_type",
-            f"Invalid type for '{param}': expected {want}, but got {_article(got['got'])} instead.",
+            f"Invalid type for '{param}': expected {want}, but got {_ARTICLES.get(got['got'], got['got'])} instead.",
             param,
         )
     found = _look(path, value)
@@ -71,10 +71,6 @@ def _translate(fault: str, value: object, kind: Any, root: str) -> RequestError:
     return RequestError(
         "invalid_value", f"Invalid value for '{param}': expected {limit}, but got {_brief(found)}.", param
     )
-
-
-def _article(name: str) -> str:
-    return name if name == "null" else _ARTICLES.get(name, name)
 
 
 def _brief(found: object) -> str:
