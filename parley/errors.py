@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 INVALID: Final = "invalid_request_error"
 SERVER: Final = "server_error"
+QUOTA: Final = "insufficient_quota"
 
 
 class Row(NamedTuple):
@@ -112,8 +113,8 @@ ERRORS: Final[dict[str, Row]] = {
     "unsupported_media_type": Row(INVALID, 415, "Send the content type that the message names."),
     "request_too_large": Row(INVALID, 413, "Send less; the message names the limit."),
     # -- accounts and money
-    "insufficient_credits": Row(INVALID, 402, "Add credits to the account, or wait until running sessions end."),
-    "budget_exceeded": Row(INVALID, 402, "Raise the key's own budget, or use another key."),
+    "insufficient_credits": Row(QUOTA, 402, "Add credits to the account, or wait until running sessions end."),
+    "budget_exceeded": Row(QUOTA, 402, "Raise the key's own budget, or use another key."),
     "hold_not_found": Row(INVALID, 404, "Use the id of a hold of this account."),
     "key_not_found": Row(INVALID, 404, "Use the id of a key of this account."),
     "user_not_found": Row(INVALID, 404, "Use the id or address of a user."),

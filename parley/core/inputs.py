@@ -127,6 +127,17 @@ class Drain(Input):
     reason: str
 
 
+class CutOff(Input):
+    """Nobody pays for more, or the key was revoked: say why with a code of `parley.errors.ERRORS`, and close.
+
+    With `finish_sentence` the sentence that is being said comes to its end first; nothing new begins.
+    """
+
+    code: str
+    message: str
+    finish_sentence: bool = False
+
+
 class Left(Input):
     """The last transport is gone: stop all work."""
 
@@ -146,5 +157,6 @@ AnyInput = (
     | Malformed
     | Tick
     | Drain
+    | CutOff
     | Left
 )

@@ -64,6 +64,8 @@ class Responder:
         self._new_id = new_id
         self._emit = emit
         self._playback = playback
+        self._cut_off: tuple[str, str] | None = None
+        """Code and message of what ends each response before its next sentence; none may begin."""
         self._rates = RateWindow(terms.requests_per_minute, terms.tokens_per_minute, now)
         self._read_before: tuple[Line, ...] = ()
 
@@ -75,6 +77,8 @@ class Responder:
 
     def check_room(self, options: ResponseOptions) -> None:
         """Raises `RequestError` where another response may not start now."""
+        if self._cut_off is not None:
+            raise RequestError(*self._cut_off)
         if options.conversation == "auto" and self.active is not None:
             raise RequestError(
                 "conversation_already_has_active_response",
@@ -193,6 +197,9 @@ class Responder:
         if run is None or run.context is None:
             return
         match made:
+            case Said() if run.began and self._cut_off is not None:
+                self._abort(run, *self._cut_off, now)
+                return
             case Said():
                 run.said(made)
             case Spoke():
@@ -244,13 +251,24 @@ class Responder:
             run.clock.interrupted_at_ms = run.spoken_ms
         self._end(run, "cancelled", {"type": "cancelled", "reason": reason}, now)
 
+    def cut_off(self, code: str, message: str, now: float, *, finish_sentence: bool) -> None:
+        """Nothing may begin; what runs ends now, or with the sentence that is being said."""
+        self._cut_off = (code, message)
+        self.drop_draft()
+        for run in list(self._runs.values()):
+            if not (finish_sentence and run.began):
+                self._abort(run, code, message, now)
+
     def end_all(self, code: str, message: str, now: float) -> None:
         """The session is over: nothing that was created stays without its end."""
         self.drop_draft()
         for run in list(self._runs.values()):
-            if run.context is not None:
-                self._emit(Stop(work_id=run.id))
-            self._fail(run, code, message, now)
+            self._abort(run, code, message, now)
+
+    def _abort(self, run: Run, code: str, message: str, now: float) -> None:
+        if run.context is not None:
+            self._emit(Stop(work_id=run.id))
+        self._fail(run, code, message, now)
 
     def _fail(self, run: Run, code: str, message: str, now: float) -> None:
         error = {"type": ERRORS[code].type, "code": code, "message": message}

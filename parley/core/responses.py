@@ -180,6 +180,11 @@ class Run:
         return sum(self.written_tokens) >= self.plan.output_limit
 
     @property
+    def began(self) -> bool:
+        """Whether anything was said, written or called."""
+        return bool(self._outputs)
+
+    @property
     def speaking(self) -> Entry | None:
         """The message whose sound is being made, if any."""
         for output in reversed(self._outputs.values()):

@@ -4,9 +4,9 @@ A session is three parts and what couples them. `UserTurns` hears, `Responder` a
 file decides turn taking: a started turn interrupts the answer, a committed turn causes one, an answer waits for the
 words it has to read, silence after an answer may become a turn, and after an hour everything ends.
 
-    open --> live --(Drain)--> draining --(nothing runs)--> closed
-              |                                               ^
-              +--(60 minutes, Left)---------------------------+
+    open --> live --(Drain)---> draining --(nothing runs)-----> closed
+              +--(CutOff)-----> cut off --(the sentence is over)--^
+              +--(60 minutes, Left)-------------------------------^
 """
 
 from collections.abc import Sequence
@@ -58,6 +58,9 @@ HUNG_UP = "The transcriber stopped listening before the turn was over."
 ERROR_CHARS_MAX = 1_000
 """An error quotes what was wrong, and no more of it than fits here."""
 
+REFUSED = 4000
+"""Close code, with ``type.code`` of the error as its reason (protocol.md 8.4)."""
+
 EXPIRED = "Your session hit the maximum duration of {minutes} minutes."
 
 
@@ -79,6 +82,7 @@ class Session:
         self._expires = now + terms.session_ms / 1000
         self._idle_until: float | None = None
         self._draining: str | None = None
+        self._cut_off: i.CutOff | None = None
         self._tool_clock: Clock | None = None
         self._conversation = Conversation(new_id("conv"))
         self._user = UserTurns(self._conversation, new_id, self._emit, peeks=terms.peeks)
@@ -122,7 +126,7 @@ class Session:
             self._take(event)
         except RequestError as error:
             self._refuse(error.code, error.message, error.param, getattr(event, "event_id", None))
-        self._drain_if_idle()
+        self._leave_if_idle()
         return effects
 
     def _begin(self) -> list[AnyEffect]:
@@ -171,6 +175,9 @@ class Session:
                 self._tick()
             case i.Drain():
                 self._draining = event.reason
+            case i.CutOff():
+                self._cut_off = self._cut_off or event
+                self._responder.cut_off(event.code, event.message, self._now, finish_sentence=event.finish_sentence)
             case i.Left():
                 self._end("session_closed", "The client has left.")
             case _:
@@ -327,7 +334,7 @@ class Session:
 
     def _answer(self, entries: Sequence[Entry], clock: Clock) -> None:
         """The automatic response at the end of a turn. It is left out where one is still running (protocol.md 2.4)."""
-        if isinstance(self.config, RealtimeConfig) and self._responder.active is None:
+        if self._cut_off is None and isinstance(self.config, RealtimeConfig) and self._responder.active is None:
             self._respond(ResponseOptions(), entries, clock)
 
     def _create_response(self, event: e.ResponseCreate) -> None:
@@ -531,12 +538,20 @@ class Session:
         if rules.create_response:
             self._answer([*self._conversation], Clock(committed=self._now))
 
-    def _drain_if_idle(self) -> None:
-        if self._draining is None or self.closed:
+    def _leave_if_idle(self) -> None:
+        if self.closed:
             return
+        if (cut := self._cut_off) is not None:
+            if not self._responder.busy and (self._playback.silent or not cut.finish_sentence):
+                self._refuse(cut.code, cut.message, None, None)
+                self._end(cut.code, cut.message)
+                self._emit(Close(code=REFUSED, reason=f"{ERRORS[cut.code].type}.{cut.code}"))
+        elif self._draining is not None:
+            self._drain_if_idle(self._draining)
+
+    def _drain_if_idle(self, reason: str) -> None:
         at_work = self._user.current is not None or self._responder.busy or self._responder.open_calls
         if not at_work and self._playback.silent:
-            reason = self._draining
             self._end("server_draining", reason)
             self._emit(Close(code=1001, reason=reason))
 

@@ -49,6 +49,11 @@ def new_session(patch: dict[str, Any] | None = None, **terms: Any) -> Session:
     )
 
 
+def cut_off(rest: str) -> i.CutOff:
+    code, *after = rest.split()
+    return i.CutOff(code=code, message=f"It ends: {code}.", finish_sentence=after == ["after", "sentence"])
+
+
 class CoreDriver:
     def __init__(self, patch: dict[str, Any], terms: dict[str, Any]) -> None:
         self.session = new_session(patch, **terms)
@@ -117,6 +122,9 @@ class CoreDriver:
 
     def _drain(self, rest: str) -> list[f.AnyEffect]:
         return self.give(i.Drain(reason=rest or "The server is stopping."))
+
+    def _cut(self, rest: str) -> list[f.AnyEffect]:
+        return self.give(cut_off(rest))
 
     # ---- what follows
 

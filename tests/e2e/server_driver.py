@@ -40,7 +40,7 @@ from parley.live.session import LiveSession, Surroundings
 from parley.server import Server, listen
 from parley.telemetry import Metrics
 from parley.transports.websocket import Door, realtime
-from tests.core.driver import STEP_MS, new_session, posts, seen
+from tests.core.driver import STEP_MS, cut_off, new_session, posts, seen
 from tests.script import Driver, Line
 
 KEY = "sk-parley-scripts"
@@ -289,6 +289,10 @@ class ServerDriver:
 
     async def _drain(self, rest: str) -> AsyncIterator[None]:
         self.live.drain(rest)
+        yield
+
+    async def _cut(self, rest: str) -> AsyncIterator[None]:
+        self.live.post(cut_off(rest))
         yield
 
     # ---- what follows
