@@ -29,7 +29,7 @@ from parley.auth.client_secrets import ClientSecrets, MemoryStore, read_pepper
 from parley.auth.gate import Bearer, Gate
 from parley.auth.turn import IceServers, told
 from parley.catalog import DEFAULT_MODEL, MODELS, VOICES, Model
-from parley.core.config import RealtimeConfig, SessionConfig
+from parley.core.config import RealtimeConfig, SessionConfig, Transcription
 from parley.core.effects import Turn
 from parley.core.session import Session
 from parley.core.terms import Terms
@@ -40,7 +40,8 @@ from parley.errors import RequestError
 from parley.ids import new_id, new_node
 from parley.live.listening import Listening
 from parley.live.registry import Registry
-from parley.live.session import LiveSession, Surroundings
+from parley.live.session import LiveSession, Surroundings, Whose
+from parley.office import Office
 from parley.server import Server, is_local, listen, raise_file_limit, url_of
 from parley.settings import Settings, SettingsError
 from parley.telemetry import Metrics, note, set_up_logs, turn_fields
@@ -56,6 +57,15 @@ SESSION_S: Final = 3_600
 WORKERS: Final = max(2, (os.cpu_count() or 2) - 1)
 """Threads for embedded speech. Its libraries release the GIL."""
 
+PAID_NO_LONGER: Final = {
+    "insufficient_credits": "The credits of this account are used up. Add credits, then connect again.",
+    "budget_exceeded": "The budget of this API key is used up.",
+    "hold_closed": "This server was not heard of for too long, and the session was settled.",
+    "storage_unavailable": "The database could not be reached, so that nothing can be paid for.",
+}
+"""Why a session is cut off, by the code that its meter tells."""
+NOT_PAID: Final = "This session can be paid for no longer."
+
 log = logging.getLogger(__name__)
 
 
@@ -68,8 +78,9 @@ class House:
     def __init__(self, settings: Settings, keys: ApiKeys) -> None:
         pepper = read_pepper(settings.home)
         self.metrics = Metrics()
+        self.office = Office(settings)
         self.book = SessionBook()
-        self.sign_in = SignIn(pepper)
+        self.sign_in = SignIn(self.office.accounts, pepper)
         self.registry = Registry(settings.sessions_max)
         self.drain_s = settings.drain_s
         self.workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="speech")
@@ -82,10 +93,11 @@ class House:
         """Why the models could not be loaded."""
         self._loaded = asyncio.Event()
         secrets = ClientSecrets(MemoryStore(), pepper)
-        gate = Gate(keys, secrets)
+        gate = Gate(keys, self.office.keys, secrets)
         ice = _ice_servers(settings)
         hosts = _words(settings.allowed_hosts)
-        desk = console.Desk(keys, secrets, self.facts, lambda: told(ice, "console", time.time()).servers, hosts)
+        servers = lambda: told(ice, "console", time.time()).servers  # noqa: E731
+        desk = console.Desk(gate, self.office.accounts, secrets, self.facts, servers, hosts)
         self.calls = Calls(_network(settings), self.start, new_node())
         door = Door(gate, self.metrics, self.start, self.find_call)
         pulse = health.Pulse(self.facts, self.not_ready, self.metrics)
@@ -93,7 +105,7 @@ class House:
             routes=[
                 *console.routes(desk, self.sign_in, self.book),
                 *health.routes(pulse),
-                *models.routes(keys, self.engines.names),
+                *models.routes(gate, self.engines.names),
                 *client_secrets.routes(gate, secrets, self.calls.warm_up),
                 *calls.routes(gate, self.calls, self.metrics, ice),
                 Route("/v1/realtime", _upgrade_required),
@@ -108,18 +120,38 @@ class House:
         """No new sessions; running turns come to their end."""
         await self.registry.drain(self.drain_s)
 
-    async def start(self, config: SessionConfig, call_id: str | None = None) -> LiveSession:
-        """A registered session, as soon as the models are there; a call's plays by itself. Raises `RequestError`."""
+    async def start(self, config: SessionConfig, bearer: Bearer, call_id: str | None = None) -> LiveSession:
+        """A registered session, as soon as the models are there; a call's plays by itself.
+
+        Raises `RequestError`: no room, not for this key, no credits; `EngineError` where that cannot be found out.
+        """
+        model = _model_of(config)
+        bearer.allow("realtime", model, config.audio.output.voice if isinstance(config, RealtimeConfig) else None)
         self.registry.check_room()
         await self._loaded.wait()
         self.listening.begin()
         await self.count_tokens.load()
-        terms = self._terms(config, plays=call_id is not None)
+        terms = self._terms(config, bearer, plays=call_id is not None)
         session = Session(config=config, terms=terms, new_id=new_id, now=self.around.now())
-        live = LiveSession(session, self.cascade, self.around, call_id)
-        self.registry.add(live)
-        self.book.opened(live.id, config.model if isinstance(config, RealtimeConfig) else "", call_id)
+        live: LiveSession
+
+        def stop(code: str) -> None:
+            live.cut_off(code, PAID_NO_LONGER.get(code, NOT_PAID), finish_sentence=True)
+
+        watch = await self.office.open_tab(session.id, model, bearer, stop)
+        whose = Whose(bearer.account, None if bearer.key is None else bearer.key.id)
+        live = LiveSession(session, self.cascade, self.around, call_id, whose, [watch])
+        try:
+            self.registry.add(live)
+        except RequestError:
+            watch.ended()
+            raise
+        self.book.opened(live.id, model, call_id)
         return live
+
+    def _revoked(self, keys: list[str]) -> None:
+        for live in self.registry.of_keys(keys):
+            live.cut_off("invalid_api_key", "The API key of this session was revoked.")
 
     def _meter(self, live: LiveSession, turn: Turn) -> None:
         fields = turn_fields(turn)
@@ -151,10 +183,11 @@ class House:
             return "failed"
         return None if self._loaded.is_set() else "loading"
 
-    def _terms(self, config: SessionConfig, *, plays: bool) -> Terms:
+    def _terms(self, config: SessionConfig, bearer: Bearer, *, plays: bool) -> Terms:
+        voices = () if bearer.key is None else bearer.key.rules.voices
         model = MODELS[config.model] if isinstance(config, RealtimeConfig) else Model(DEFAULT_MODEL)
         return Terms(
-            voices=frozenset(VOICES),
+            voices=frozenset(voices or VOICES),
             count_tokens=self.count_tokens,
             context_tokens=model.context_tokens,
             output_tokens=model.output_tokens,
@@ -167,9 +200,12 @@ class House:
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         loading = asyncio.create_task(self._load())
+        await self.office.open()
+        await self.office.begin(self._revoked)
         yield
         loading.cancel()
         self.registry.close_all()
+        await self.office.close()
         self.calls.close()
         await self.listening.close()
         await self.engines.close()
@@ -190,6 +226,13 @@ class House:
         gc.collect()
         gc.freeze()
         self._loaded.set()
+
+
+def _model_of(config: SessionConfig) -> str:
+    """What a session is priced by."""
+    if isinstance(config, RealtimeConfig):
+        return config.model
+    return (config.audio.input.transcription or Transcription()).model
 
 
 def _network(settings: Settings) -> Network:
@@ -277,8 +320,10 @@ def serve(settings: Settings, write: Callable[[str], object] = sys.stdout.write)
         async def run() -> None:
             house = House(msgspec.structs.replace(settings, port=listener.getsockname()[1]), ApiKeys([key]))
 
+            await house.office.open()
+            link = await house.sign_in.new_link(url)
+
             def announce() -> None:
-                link = house.sign_in.new_link(url)
                 write(Announcement(url, shown, link, house.engines).text() + "\n")
                 sys.stdout.flush()
 

@@ -22,7 +22,7 @@ HOME_FILE: Final = "config.toml"
 HIDDEN: Final = "********"
 """What is shown of a secret that is set."""
 
-LATER: Final = ("database_url", "upstream_url", "upstream_api_key", "webhook_url", "webhook_secret", "sip_port")
+LATER: Final = ("upstream_url", "upstream_api_key", "webhook_url", "webhook_secret", "sip_port")
 """Names that stand already, for what this version cannot do yet."""
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -101,7 +101,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["auto", "json", "text"], Meta(description="JSON lines or text; `auto` is text on a terminal.")
     ] = "auto"
 
-    database_url: Annotated[str | None, _secret("Not in this version: accounts and credits.")] = None
+    database_url: Annotated[
+        str | None,
+        _secret("Accounts, keys and credits: sqlite:///PATH or postgresql://…. Empty: a SQLite file in `home`."),
+    ] = None
+    key_prefix: Annotated[
+        Annotated[str, Meta(pattern="^[a-z][a-z0-9_-]{2,30}-$")],
+        Meta(description="How new API keys begin; those of another prefix open nothing."),
+    ] = "sk-gptr2-"
+    prices: Annotated[
+        Path | None, Meta(description="A price file of your own, which comes before the published prices.")
+    ] = None
     upstream_url: Annotated[str | None, Meta(description="Not in this version: another Realtime provider.")] = None
     upstream_api_key: Annotated[str | None, _secret("Not in this version: key of that provider.")] = None
     webhook_url: Annotated[str | None, Meta(description="Not in this version: where incoming calls are announced.")] = (

@@ -133,6 +133,46 @@ async def _connect(url: str | None, home: Path) -> Storage:
     raise ValueError("The database URL must begin with sqlite:/// or postgresql://.")
 
 
+class LateStorage:
+    """A `Storage` that is opened after it was handed on."""
+
+    def __init__(self) -> None:
+        self._storage: Storage | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._storage is not None
+
+    async def open(self, url: str | None, home: Path) -> None:
+        self._storage = await open_storage(url, home)
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._there.dialect
+
+    async def transaction(self, script: MakeScript[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._there.transaction(script, *args, **kwargs)
+
+    async def read(self, script: MakeScript[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._there.read(script, *args, **kwargs)
+
+    async def backup(self, target: Path) -> None:
+        await self._there.backup(target)
+
+    async def damage(self) -> list[str]:
+        return await self._there.damage()
+
+    async def close(self) -> None:
+        there, self._storage = self._there, None
+        await there.close()
+
+    @property
+    def _there(self) -> Storage:
+        if self._storage is None:
+            raise EngineError("storage_unavailable", "The database is not open yet.", retryable=True)
+        return self._storage
+
+
 # ---- migrations
 
 

@@ -108,7 +108,7 @@ class Accounts:
         self._storage = storage
         self._key = hmac.digest(pepper, b"parley sign-in", hashlib.sha256)
         self._hasher = hasher or argon2.PasswordHasher()
-        self._nobody = self._hasher.hash(secrets.token_urlsafe())
+        self._nobody: str | None = None
         """Checked when there is nobody to check, so that it takes as long."""
         self._hashing = asyncio.Semaphore(HASHES_MAX)
         self._now = now
@@ -198,6 +198,8 @@ class Accounts:
     async def sign_in(self, email: str, password: str, agent: str = "") -> SignedIn:
         """Raises `invalid_sign_in`, whatever is wrong, and after the same time."""
         user, hashed = await self._storage.read(_password, email.strip().lower())
+        if self._nobody is None:
+            self._nobody = await self._hash(secrets.token_urlsafe())
         good = await self._verify(hashed or self._nobody, password)
         if user is None or hashed is None or not good or user.disabled_at is not None:
             raise RequestError("invalid_sign_in", "The address or the password is wrong.")

@@ -1,6 +1,6 @@
-"""API keys. For now there is one local key, which the first start makes, and one that the environment may bring.
+"""The operator's own key: the local one, which the first start makes, or the one that the environment brings.
 
-A key that is found valid belongs to nobody yet; accounts come with their own store behind the same `check`.
+Keys of accounts are in `keys_store`.
 """
 
 import hmac
@@ -25,12 +25,16 @@ class ApiKeys:
     def __init__(self, keys: Iterable[str]) -> None:
         self._keys = tuple(key.encode() for key in keys)
 
+    def knows(self, credential: Credential) -> bool:
+        """Takes the same time for each key."""
+        given = credential.secret.encode()
+        return sum([hmac.compare_digest(given, key) for key in self._keys]) > 0
+
     def check(self, credential: Credential | None) -> None:
-        """Raises `RequestError` with `invalid_api_key` unless this is one of the keys. Takes the same time for each."""
+        """Raises `RequestError` with `invalid_api_key` unless this is one of the keys."""
         if credential is None:
             raise RequestError("invalid_api_key", "No API key was sent. Send it as 'Authorization: Bearer KEY'.")
-        given = credential.secret.encode()
-        if not sum([hmac.compare_digest(given, key) for key in self._keys]):
+        if not self.knows(credential):
             raise RequestError(
                 "invalid_api_key", "Incorrect API key. `parley serve` prints the local one when it starts."
             )

@@ -55,6 +55,9 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
     """What a secret is good for."""
 
     account: str
+    user: str | None = None
+    api_key: str | None = None
+    """The id of the key that made the secret, and whose rules hold for it; none for the local one."""
     dialect: DialectName
     config: SessionConfig
     model_bound: bool

@@ -210,6 +210,13 @@ class KeyStore:
         """Raises `RequestError` with `key_not_found`."""
         return await self._storage.read(_key, account, id)
 
+    async def still_good(self, account: str, id: str) -> ApiKey:
+        """A key that was checked before, as it is now. Raises `RequestError` with `invalid_api_key`."""
+        known = await self._storage.read(_known, account, id)
+        if known is None or not _is_good(known, self._ms()):
+            raise RequestError("invalid_api_key", "The API key behind this is not valid any more.")
+        return known.key
+
     async def change(self, account: str, id: str, rules: Rules) -> ApiKey:
         """Other rules, from now on. Raises `RequestError` with `key_not_found`."""
         key = await self._storage.transaction(_change, account, id, rules)
@@ -278,12 +285,18 @@ def _written(rules: Rules) -> str:
     return msgspec.json.encode(rules).decode()
 
 
+KNOWN: Final = f"SELECT {KEY_FIELDS}, k.digest, u.disabled_at FROM api_key k JOIN auth_user u ON u.id = k.auth_user "  # noqa: S608
+
+
 def _find(lookup: str) -> Script[_Known | None]:
-    rows = yield Sql(
-        f"SELECT {KEY_FIELDS}, k.digest, u.disabled_at FROM api_key k "  # noqa: S608
-        "JOIN auth_user u ON u.id = k.auth_user WHERE k.lookup = $1",
-        (lookup,),
-    )
+    return _only((yield Sql(f"{KNOWN} WHERE k.lookup = $1", (lookup,))))
+
+
+def _known(account: str, id: str) -> Script[_Known | None]:
+    return _only((yield Sql(f"{KNOWN} WHERE k.account = $1 AND k.id = $2", (account, id))))
+
+
+def _only(rows: list[Row]) -> _Known | None:
     return _Known(_key_of(rows[0]), rows[0][-2], rows[0][-1] is not None) if rows else None
 
 

@@ -211,6 +211,10 @@ class Meter:
         self.charged = 0
         """Micro-credits so far: the live price of the session, as it stands in the ledger."""
 
+    @property
+    def session(self) -> str:
+        return self._tab.session
+
     async def open(self, reads: int = 0) -> Line:
         """Holds for the first seconds; `reads` is what the instructions have in tokens. Raises `RequestError`."""
         self._context = Context(tokens=reads)
@@ -229,6 +233,10 @@ class Meter:
     def heard(self, ms: int) -> None:
         """Sound of the user that a response may have to read."""
         self._context = Context(tokens=self._context.tokens, heard_ms=self._context.heard_ms + ms)
+
+    def read(self, tokens: int) -> None:
+        """Something that a response will read besides sound."""
+        self._context = Context(tokens=self._context.tokens + tokens, heard_ms=self._context.heard_ms)
 
     def started(self, response_id: str) -> None:
         self._running[response_id] = Running(reads=self._context.reads, heard_ms=self._context.heard_ms)

@@ -1,10 +1,7 @@
-"""Who is live, by session and by call id; how many at most; and the end of all.
-
-Sessions live in this process, yet nobody outside should count on that: `find_call` is asynchronous because a call may
-be owned by another node one day, and what it returns is only attached to, posted to and closed.
-"""
+"""Who is live in this process; how many at most; and the end of all."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Final
 
 from parley.errors import RequestError
@@ -18,7 +15,6 @@ class Registry:
     def __init__(self, sessions_max: int) -> None:
         self._sessions_max = sessions_max
         self._sessions: dict[str, LiveSession] = {}
-        self._calls: dict[str, LiveSession] = {}
         self.draining = False
 
     def __len__(self) -> int:
@@ -35,20 +31,13 @@ class Registry:
         """Raises `RequestError` like `check_room`. Every session that was added must be removed."""
         self.check_room()
         self._sessions[live.id] = live
-        if live.call_id is not None:
-            self._calls[live.call_id] = live
 
     def remove(self, live: LiveSession) -> None:
         self._sessions.pop(live.id, None)
-        if live.call_id is not None:
-            self._calls.pop(live.call_id, None)
 
-    async def find_call(self, call_id: str) -> LiveSession:
-        """The session of a call. Raises `RequestError` with `session_not_found`."""
-        live = self._calls.get(call_id)
-        if live is None:
-            raise RequestError("session_not_found", f"No call with the id {call_id!r} is running.", "call_id")
-        return live
+    def of_keys(self, keys: Collection[str]) -> list[LiveSession]:
+        """The sessions that were opened with one of these API keys, by id."""
+        return [live for live in self._sessions.values() if live.whose.api_key in keys]
 
     async def drain(self, timeout_s: float) -> None:
         """No new sessions; running turns come to their end, at most `timeout_s`; then whoever is left is closed."""

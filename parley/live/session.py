@@ -14,7 +14,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, assert_never
 
@@ -23,7 +23,7 @@ from parley.audio.noise import NoiseReduction
 from parley.core.config import AudioFormat, Pcm, SessionConfig, format_name
 from parley.core.effects import AnyEffect, Close, Message, Meter, Send, Start, Stop, Tell, Turn, Work
 from parley.core.events import AnyServerEvent, Error, InputAudioBufferAppend
-from parley.core.inputs import AnyInput, Drain, Failed, Heard, Left, Malformed, Speech, Tick
+from parley.core.inputs import AnyInput, CutOff, Drain, Failed, Heard, Left, Malformed, Speech, Tick
 from parley.core.session import Session
 from parley.engines.base import Engine
 from parley.errors import EngineError
@@ -84,6 +84,34 @@ class Ears(Protocol):
     ) -> Hearing: ...
 
 
+class Witness(Protocol):
+    """Who looks on while a session lives: its meter, its recorder. On the event loop; never waits, never fails."""
+
+    def heard(self, pcm: bytes) -> None:
+        """Sound of the user that the session has taken, house format."""
+        ...
+
+    def sent(self, event: AnyServerEvent) -> None:
+        """What the session says to its peers."""
+        ...
+
+    def turn(self, turn: Turn) -> None: ...
+
+    def ended(self) -> None:
+        """Once, when the session is over."""
+        ...
+
+
+class Whose(NamedTuple):
+    """To whom a session belongs, by ids."""
+
+    account: str
+    api_key: str | None = None
+
+
+NOBODY: Final = Whose("")
+
+
 class Surroundings(NamedTuple):
     """What all sessions of a process share."""
 
@@ -125,8 +153,18 @@ class _Running(NamedTuple):
 class LiveSession:
     """A running session. Make it, `attach` an outlet, `open` it; then `post` and `hear`. Lives on one event loop."""
 
-    def __init__(self, session: Session, engine: Engine, around: Surroundings, call_id: str | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        engine: Engine,
+        around: Surroundings,
+        call_id: str | None = None,
+        whose: Whose = NOBODY,
+        witnesses: Sequence[Witness] = (),
+    ) -> None:
         self.call_id = call_id
+        self.whose = whose
+        self._witnesses = witnesses
         self.over = asyncio.Event()
         """Set when the session has ended and its outlets are closed."""
         self._session = session
@@ -198,7 +236,13 @@ class LiveSession:
         start = self._session.heard
         self.post(Heard(pcm=pcm, event_id=event_id))
         if self._session.heard > start and not self.over.is_set():
+            for witness in self._witnesses:
+                witness.heard(pcm)
             self._microphone.hear(pcm, start, self._session.config)
+
+    def cut_off(self, code: str, message: str, *, finish_sentence: bool = False) -> None:
+        """It may not go on, for a reason of `parley.errors.ERRORS` that its peers are told."""
+        self.post(CutOff(code=code, message=message, finish_sentence=finish_sentence))
 
     def drain(self, reason: str) -> None:
         """The server is stopping: what runs may come to its end, then the session closes."""
@@ -249,6 +293,8 @@ class LiveSession:
                     self._around.metrics.error(effect.event.error.code or "none")
                 for outlet in self._outlets:
                     outlet.send(effect.event)
+                for witness in self._witnesses:
+                    witness.sent(effect.event)
             case Tell():
                 self._tell(effect.work_id, effect.message)
             case Start():
@@ -258,6 +304,8 @@ class LiveSession:
             case Meter():
                 self._around.metrics.turn(effect.turn)
                 self._around.meter(self, effect.turn)
+                for witness in self._witnesses:
+                    witness.turn(effect.turn)
             case Close():
                 self.close(effect.code, effect.reason)
             case _:
@@ -350,6 +398,8 @@ class LiveSession:
         if self._timer is not None:
             self._timer.cancel()
         self._microphone.close()
+        for witness in self._witnesses:
+            witness.ended()
         self._around.ended(self)
 
 

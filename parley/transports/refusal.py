@@ -5,7 +5,9 @@ from typing import Final
 
 import msgspec
 
-from parley.errors import ERRORS, RequestError
+from parley.errors import ERRORS, EngineError, RequestError
+
+AnyError = RequestError | EngineError
 
 UNKNOWN_CODE: Final = ERRORS["internal_error"]
 
@@ -20,18 +22,19 @@ EXTRA_HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
 """Headers that a status is not complete without (RFC 9110)."""
 
 
-def status(error: RequestError) -> int:
+def status(error: AnyError) -> int:
     return ERRORS.get(error.code, UNKNOWN_CODE).http
 
 
-def body(error: RequestError) -> bytes:
+def body(error: AnyError) -> bytes:
     """The envelope as JSON."""
     row = ERRORS.get(error.code, UNKNOWN_CODE)
+    param = error.param if isinstance(error, RequestError) else None
     return msgspec.json.encode(
-        {"error": {"message": error.message, "type": row.type, "param": error.param, "code": error.code}}
+        {"error": {"message": error.message, "type": row.type, "param": param, "code": error.code}}
     )
 
 
-def headers(error: RequestError) -> dict[str, str]:
+def headers(error: AnyError) -> dict[str, str]:
     """What goes with the envelope, its length excepted."""
     return {"content-type": "application/json", **EXTRA_HEADERS.get(status(error), {})}

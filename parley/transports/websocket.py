@@ -28,7 +28,7 @@ from parley.core.events import (
 from parley.dialects.base import BINARY_FRAME
 from parley.dialects.beta import BETA_UNMARKED
 from parley.dialects.choose import Choice, beta_by_shape, choose
-from parley.errors import RequestError
+from parley.errors import EngineError, RequestError
 from parley.live.session import LiveSession
 from parley.telemetry import Metrics
 from parley.transports import refusal
@@ -43,8 +43,8 @@ class Door(NamedTuple):
 
     gate: Gate
     metrics: Metrics
-    start: Callable[[SessionConfig], Awaitable[LiveSession]]
-    """A session that is registered but not open. Raises `RequestError`."""
+    start: Callable[[SessionConfig, Bearer], Awaitable[LiveSession]]
+    """A session that is registered but not open. Raises `RequestError`, `EngineError`."""
     find_call: Callable[[str, Bearer], Awaitable[LiveSession]]
     """The session of a call that this bearer may reach. Raises `RequestError` with `session_not_found`."""
 
@@ -56,7 +56,7 @@ def realtime(door: Door) -> Callable[[WebSocket], Awaitable[None]]:
         with suppress(WebSocketDisconnect):  # gone before it was let in
             try:
                 await _let_in(door, websocket)
-            except RequestError as error:
+            except (RequestError, EngineError) as error:
                 door.metrics.error(error.code)
                 await websocket.send_denial_response(
                     Response(refusal.body(error), refusal.status(error), refusal.headers(error))
@@ -73,7 +73,7 @@ async def _let_in(door: Door, websocket: WebSocket) -> None:
         await _converse(websocket, _choice(websocket, None), call, call.join, sound=False)
         return
     admitted = await door.gate.admit(credential, headers.get("origin"))
-    live = await door.start(config_of(query, admitted.binding))
+    live = await door.start(config_of(query, admitted.binding), admitted.bearer)
 
     def enter(connection: "Connection") -> None:
         live.attach(connection)

@@ -29,10 +29,12 @@ def routes(gate: Gate, secrets: ClientSecrets, about_to_call: Callable[[], None]
 
     def minting(kind: Kind) -> Endpoint:
         async def mint(request: Request) -> Response:
-            bearer = gate.trust(presented(request.headers, (), request.query_params))
+            bearer = await gate.trust(presented(request.headers, (), request.query_params))
             asked = secret_request(await body_of(request, JSON_BYTES_MAX), kind)
             binding = Binding(
                 account=bearer.account,
+                user=bearer.user,
+                api_key=None if bearer.key is None else bearer.key.id,
                 dialect=DIALECT[kind],
                 config=asked.config,
                 model_bound=asked.model_bound,

@@ -2,7 +2,7 @@
 
     GET  /console/…              the page and its files; needs nothing, holds no secret
     GET  /api/console            who am I, what is there (models, voices, ICE servers)
-    POST /api/console/sign-in    {"token"} of the one-time link, or {"key"}; sets the cookie
+    POST /api/console/sign-in    {"token"} of the one-time link, {"email", "password"} or {"key"}; sets the cookie
     POST /api/console/sign-out
     POST /api/console/secret     {"session"}: a short-lived credential for one call
     GET  /api/sessions[/{id}]    see `sessions`
@@ -21,16 +21,16 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from parley import __version__
-from parley.auth.api_keys import ApiKeys
+from parley.auth.accounts import Accounts, SignedIn
 from parley.auth.client_secrets import Binding, ClientSecrets
 from parley.auth.credentials import Credential
-from parley.auth.gate import LOCAL_ACCOUNT
+from parley.auth.gate import Gate
 from parley.catalog import DEFAULT_MODEL, DEFAULT_VOICE, MODELS, TRANSCRIPTION_MODELS, VOICES
 from parley.errors import RequestError
 from parley.transports.sessions import ga_session
 from parley.web.bodies import body_of
 from parley.web.sessions import SessionBook
-from parley.web.sign_in import SignIn, check_csrf, check_host, check_same_origin, cookie_name, set_cookie
+from parley.web.sign_in import SignIn, Visitor, check_csrf, check_host, check_same_origin, cookie_name, set_cookie
 
 BUILT: Final = Path(__file__).parent / "console_dist"
 """Made by scripts/build_console.py."""
@@ -50,7 +50,8 @@ NOT_BUILT: Final = "The console is not built here. Run `python scripts/build_con
 class Desk(NamedTuple):
     """What the console needs to know of the house."""
 
-    keys: ApiKeys
+    gate: Gate
+    accounts: Accounts
     secrets: ClientSecrets
     facts: Callable[[], dict[str, Any]]
     """What `/health` tells."""
@@ -155,10 +156,13 @@ class Api:
         self._book = book
 
     async def about(self, request: Request) -> Response:
-        csrf = self._signed_in(request)
+        visitor = await self._signed_in(request)
+        user = visitor.user
         return _private(
             {
-                "csrf": csrf,
+                "csrf": visitor.csrf,
+                "user": {"id": user.id, "name": user.name, "email": user.email, "role": user.role},
+                "account": user.account,
                 "version": __version__,
                 "models": list(MODELS),
                 "voices": list(VOICES),
@@ -173,32 +177,43 @@ class Api:
     async def enter(self, request: Request) -> Response:
         host = check_host(request, self._desk.hosts)
         check_same_origin(request, host)
-        match await _body(request):
-            case {"token": str(token)}:
-                self._sign_in.use(token)
-            case {"key": str(key)}:
-                self._desk.keys.check(Credential(key.strip(), "authorization"))
-            case _:
-                raise RequestError("missing_required_parameter", "Missing required parameter: 'token' or 'key'.")
+        signed_in = await self._recognise(await _body(request), request.headers.get("user-agent", ""))
         response = Response(status_code=204)
-        set_cookie(response, request, host, self._sign_in.cookie())
+        set_cookie(response, request, host, signed_in.token)
         return response
 
+    async def _recognise(self, body: dict[str, Any], agent: str) -> SignedIn:
+        accounts = self._desk.accounts
+        match body:
+            case {"token": str(token)}:
+                return await accounts.use_link(token, agent)
+            case {"email": str(email), "password": str(password)}:
+                return await accounts.sign_in(email, password, agent)
+            case {"key": str(key)}:
+                bearer = await self._desk.gate.trust(Credential(key.strip(), "authorization"))
+                assert bearer.user is not None
+                return await accounts.sign_in_as(await accounts.user(bearer.user), agent)
+        raise RequestError(
+            "missing_required_parameter", "Missing required parameter: 'token', 'email' and 'password', or 'key'."
+        )
+
     async def leave(self, request: Request) -> Response:
-        self._signed_in(request)
+        visitor = await self._signed_in(request)
+        await self._desk.accounts.end_session(visitor.user.id, visitor.session)
         response = Response(status_code=204)
         set_cookie(response, request, request.headers["host"].lower(), "", 0)
         return response
 
     async def secret(self, request: Request) -> Response:
-        self._signed_in(request)
+        user = (await self._signed_in(request)).user
         match await _body(request):
             case {"session": dict(session)}:
                 config = ga_session(session)
             case _:
                 raise RequestError("missing_required_parameter", "Missing required parameter: 'session'.", "session")
         binding = Binding(
-            account=LOCAL_ACCOUNT,
+            account=user.account,
+            user=user.id,
             dialect="ga",
             config=config,
             model_bound=True,
@@ -208,20 +223,20 @@ class Api:
         return _private({"value": minted.value, "expires_at": minted.expires_at})
 
     async def sessions(self, request: Request) -> Response:
-        self._signed_in(request)
+        await self._signed_in(request)
         return _private({"data": self._book.list()})
 
     async def session(self, request: Request) -> Response:
-        self._signed_in(request)
+        await self._signed_in(request)
         return _private(self._book.get(request.path_params["session_id"]))
 
-    def _signed_in(self, request: Request) -> str:
-        """The CSRF token of a request that its cookie opens. Raises `RequestError`."""
+    async def _signed_in(self, request: Request) -> Visitor:
+        """Who sent a request that its cookie opens. Raises `RequestError`."""
         host = check_host(request, self._desk.hosts)
         check_same_origin(request, host)
-        csrf = self._sign_in.check(request.cookies.get(cookie_name(host)))
-        check_csrf(request, csrf)
-        return csrf
+        visitor = await self._sign_in.check(request.cookies.get(cookie_name(host)))
+        check_csrf(request, visitor.csrf)
+        return visitor
 
 
 def _private(content: dict[str, Any]) -> Response:

@@ -6,14 +6,14 @@ from starlette.responses import Response
 from starlette.types import ExceptionHandler
 from starlette.websockets import WebSocket
 
-from parley.errors import RequestError
+from parley.errors import EngineError, RequestError
 from parley.transports import refusal
 
 CODES = {404: "not_found", 405: "method_not_allowed"}
 """Statuses that the router finds by itself."""
 
 
-def answer(error: RequestError) -> Response:
+def answer(error: RequestError | EngineError) -> Response:
     return Response(refusal.body(error), refusal.status(error), refusal.headers(error))
 
 
@@ -21,8 +21,8 @@ def not_found(path: str) -> RequestError:
     return RequestError("not_found", f"There is nothing at {path[:200]}.")
 
 
-async def on_request_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestError)
+async def on_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError | EngineError)
     return answer(error)
 
 
@@ -41,7 +41,8 @@ async def on_bug(request: Request, error: Exception) -> Response:
 
 
 HANDLERS: dict[int | type[Exception], ExceptionHandler] = {
-    RequestError: on_request_error,
+    RequestError: on_error,
+    EngineError: on_error,
     HTTPException: on_http_exception,
     Exception: on_bug,
 }

@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from parley.auth.api_keys import ApiKeys
 from parley.auth.credentials import presented
+from parley.auth.gate import Gate
 from parley.catalog import MODELS, TRANSCRIPTION_MODELS
 from parley.errors import RequestError
 
@@ -17,24 +17,24 @@ CREATED: Final = 1_763_683_200
 OWNER: Final = "parley"
 
 
-def routes(keys: ApiKeys, engines: Mapping[str, str]) -> list[Route]:
+def routes(gate: Gate, engines: Mapping[str, str]) -> list[Route]:
     """`engines`: part (`speech_to_text`, `language_model`, `text_to_speech`) -> name of what does it."""
     table = {name: _row(name, dict(engines)) for name in MODELS}
     table |= {name: _row(name, {"speech_to_text": engines["speech_to_text"]}) for name in TRANSCRIPTION_MODELS}
 
     async def models(request: Request) -> Response:
-        _check(request)
+        await _check(request)
         return JSONResponse({"object": "list", "data": list(table.values())})
 
     async def model(request: Request) -> Response:
-        _check(request)
+        await _check(request)
         name = request.path_params["model"]
         if name not in table:
             raise RequestError("model_not_found", f"The model {name[:64]!r} does not exist here.", "model")
         return JSONResponse(table[name])
 
-    def _check(request: Request) -> None:
-        keys.check(presented(request.headers, (), request.query_params))
+    async def _check(request: Request) -> None:
+        await gate.trust(presented(request.headers, (), request.query_params))
 
     return [Route("/v1/models", models), Route("/v1/models/{model}", model)]
 

@@ -1,7 +1,7 @@
-"""Who may use the console: one-time links, signed cookies, and proof that a request comes from our own page.
+"""Who is at the console: the cookie of somebody who signed in, and proof that a request comes from our own page.
 
-The token of the link travels in the fragment, which browsers never send: it stands in no log and no referrer. The
-cookie opens `/api` only. `/v1` knows no cookies; the page calls it with a credential that it is given.
+The token of a link travels in the fragment, which browsers never send: it stands in no log and no referrer. The cookie
+opens `/api` only. `/v1` knows no cookies; the page calls it with a credential that it is given.
 
 A page elsewhere must not drive a Parley on localhost, so everything that the cookie opens also asks: is the name under
 which we were called one of ours (DNS rebinding)? Does the request come from our own page (`Origin`, `Sec-Fetch-Site`)?
@@ -11,73 +11,52 @@ Does it know the CSRF token, which only our page can read?
 import hashlib
 import hmac
 import ipaddress
-import secrets
-import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from parley.auth.accounts import SESSION_S, Accounts, User
+from parley.auth.gate import LOCAL_USER
 from parley.errors import RequestError
 
 COOKIE: Final = "parley_console"
-COOKIE_S: Final = 30 * 86_400
 CSRF_HEADER: Final = "x-parley-csrf"
-LINK_S: Final = 86_400
-"""How long a one-time link waits to be used."""
-LINKS_MAX: Final = 16
-"""Unused links; more forget the oldest."""
+
+
+class Visitor(NamedTuple):
+    """Who is signed in. `csrf` belongs to the cookie; `session` is what may be ended."""
+
+    user: User
+    csrf: str
+    session: str
 
 
 class SignIn:
-    """One-time links and signed cookies. `secret` signs; whoever changes it signs everybody out.
+    """The cookie is the token of a session that `Accounts` keeps. `secret` signs CSRF tokens."""
 
-    A cookie is ``expires.nonce.signature``. Nothing is stored about it, so that a restart signs nobody out.
-    `now` is Unix seconds.
-    """
-
-    def __init__(self, secret: bytes, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, accounts: Accounts, secret: bytes) -> None:
+        self._accounts = accounts
         self._key = hmac.digest(secret, b"parley console", hashlib.sha256)
-        self._now = now
-        self._links: OrderedDict[bytes, float] = OrderedDict()
-        """Hash of an unused token -> when it expires."""
 
-    def new_link(self, url: str) -> str:
+    async def new_link(self, url: str, user: str = LOCAL_USER) -> str:
         """A link that signs in the one who opens it first. `url` is where this server is reached."""
-        token = secrets.token_urlsafe(24)
-        self._links[_hash(token)] = self._now() + LINK_S
-        while len(self._links) > LINKS_MAX:
-            self._links.popitem(last=False)
-        return f"{url}/console/#sign-in={token}"
+        return link_of(url, await self._accounts.new_link(user))
 
-    def use(self, token: str) -> None:
-        """Raises `RequestError` with `sign_in_required` when the token is unknown, used or too old."""
-        expires = self._links.pop(_hash(token), 0.0)
-        if expires <= self._now():
-            raise RequestError("sign_in_required", "This sign-in link was already used or has expired.")
-
-    def cookie(self) -> str:
-        body = f"{int(self._now()) + COOKIE_S}.{secrets.token_urlsafe(12)}"
-        return f"{body}.{self._sign('cookie', body)}"
-
-    def check(self, cookie: str | None) -> str:
-        """The CSRF token that belongs to a valid cookie. Raises `RequestError` with `sign_in_required`."""
-        body, _, signature = (cookie or "").rpartition(".")
-        expires = body.partition(".")[0]
-        good = hmac.compare_digest(self._sign("cookie", body).encode(), signature.encode())
-        if not (good and expires.isdecimal() and int(expires) > self._now()):
+    async def check(self, cookie: str | None) -> Visitor:
+        """Raises `RequestError` with `sign_in_required`."""
+        if not cookie:
             raise RequestError("sign_in_required", "Sign in with the link that `parley serve` prints, or an API key.")
-        return self._sign("csrf", cookie or "")
+        session = await self._accounts.session(cookie)
+        csrf = hmac.digest(self._key, f"csrf\0{cookie}".encode(), hashlib.sha256).hex()
+        return Visitor(session.user, csrf, session.id)
 
-    def _sign(self, purpose: str, text: str) -> str:
-        return hmac.digest(self._key, f"{purpose}\0{text}".encode(), hashlib.sha256).hex()
 
-
-def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+def link_of(url: str, token: str) -> str:
+    """The token stands in the fragment, which browsers send to nobody."""
+    return f"{url}/console/#sign-in={token}"
 
 
 def check_host(request: Request, allowed: Iterable[str]) -> str:
@@ -142,7 +121,7 @@ def cookie_name(host: str) -> str:
     return COOKIE if port is None else f"{COOKIE}_{port}"
 
 
-def set_cookie(response: Response, request: Request, host: str, value: str, max_age_s: int = COOKIE_S) -> None:
+def set_cookie(response: Response, request: Request, host: str, value: str, max_age_s: int = SESSION_S) -> None:
     """`max_age_s` 0 takes the cookie away."""
     # The page's own idea of the scheme: in front of us may stand a proxy that ends TLS.
     secure = request.headers.get("origin", "").startswith("https:")

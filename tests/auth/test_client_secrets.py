@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from parley.auth import client_secrets
+from parley.auth.accounts import Accounts
 from parley.auth.api_keys import ApiKeys
 from parley.auth.client_secrets import (
     REMEMBERED_S,
@@ -20,9 +21,11 @@ from parley.auth.client_secrets import (
     read_pepper,
 )
 from parley.auth.credentials import Credential
-from parley.auth.gate import LOCAL_ACCOUNT, Bearer, Gate
+from parley.auth.gate import LOCAL, Bearer, Gate
+from parley.auth.keys_store import KeyStore, Rules
 from parley.core.config import RealtimeConfig
 from parley.errors import RequestError
+from parley.storage import Storage
 
 KEY = "sk-parley-test"
 CONFIG = RealtimeConfig(model="gpt-realtime", instructions="Be brief.")
@@ -38,20 +41,21 @@ class Clock:
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
         self.clock = Clock()
         self.store = MemoryStore()
         self.secrets = ClientSecrets(self.store, PEPPER, self.clock)
-        self.gate = Gate(ApiKeys([KEY]), self.secrets)
+        self.gate = Gate(ApiKeys([KEY]), KeyStore(storage, PEPPER), self.secrets)
 
     async def mint(self, seconds: int = 600, uses: int | None = None, **fields: Any) -> Minted:
-        binding = Binding(account="ann", dialect="ga", config=CONFIG, model_bound=True, **fields)
+        binding = Binding(**{"account": "ann", **fields}, dialect="ga", config=CONFIG, model_bound=True)
         return await self.secrets.mint(binding, seconds=seconds, uses=uses)
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def bench(storage: Storage) -> Bench:
+    return Bench(storage)
 
 
 def credential(value: str) -> Credential:
@@ -155,20 +159,36 @@ async def test_a_full_store_takes_no_more(bench: Bench, monkeypatch: pytest.Monk
 async def test_a_secret_makes_no_secrets(bench: Bench) -> None:
     minted = await bench.mint()
     with pytest.raises(RequestError) as caught:
-        bench.gate.trust(credential(minted.value))
+        await bench.gate.trust(credential(minted.value))
     assert caught.value.code == "client_secret_not_allowed"
-    assert bench.gate.trust(credential(KEY)) == Bearer(LOCAL_ACCOUNT)
+    assert await bench.gate.trust(credential(KEY)) == LOCAL
     for none in (None, credential("sk-wrong")):
         with pytest.raises(RequestError, match="API key"):
-            bench.gate.trust(none)
+            await bench.gate.trust(none)
 
 
 async def test_keys_bring_nothing_and_may_do_everything(bench: Bench) -> None:
     admitted = await bench.gate.admit(credential(KEY), None)
-    assert admitted.binding is None and admitted.bearer == Bearer(LOCAL_ACCOUNT)
-    assert await bench.gate.know(credential(KEY), "https://any.example") == Bearer(LOCAL_ACCOUNT)
+    assert admitted.binding is None and admitted.bearer == LOCAL
+    assert await bench.gate.know(credential(KEY), "https://any.example") == LOCAL
     assert await refused(bench.gate.admit(credential("sk-wrong"), None)) == "invalid_api_key"
     assert await refused(bench.gate.admit(None, None)) == "invalid_api_key"
+
+
+async def test_a_secret_is_worth_no_more_than_its_key(bench: Bench) -> None:
+    user = await Accounts(bench.storage, PEPPER).create_user("ann@example.com")
+    keys = KeyStore(bench.storage, PEPPER)
+    made = await keys.create(user.account, user.id, "page", Rules(models=("gpt-realtime",)))
+    bearer = await bench.gate.trust(credential(made.value))
+    assert (bearer.account, bearer.user, bearer.key) == (user.account, user.id, made.key)
+    minted = await bench.mint(uses=None, api_key=made.key.id, user=user.id, account=user.account)
+    admitted = await bench.gate.admit(credential(minted.value), None)
+    assert admitted.bearer.key == made.key and admitted.bearer.secret_id
+    with pytest.raises(RequestError, match="not for the model"):
+        admitted.bearer.allow("realtime", model="gpt-realtime-2")
+    await keys.revoke(user.account, made.key.id)
+    assert await refused(bench.gate.admit(credential(minted.value), None)) == "invalid_api_key"
+    assert await refused(bench.gate.know(credential(minted.value), None)) == "invalid_api_key"
 
 
 def test_who_reaches_whose_calls() -> None:

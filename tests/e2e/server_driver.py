@@ -28,6 +28,7 @@ from parley.audio.noise import NoiseReduction
 from parley.auth.api_keys import ApiKeys
 from parley.auth.client_secrets import ClientSecrets, MemoryStore
 from parley.auth.gate import Bearer, Gate
+from parley.auth.keys_store import KeyStore
 from parley.core import effects as f
 from parley.core import inputs as i
 from parley.core.config import SessionConfig
@@ -38,6 +39,7 @@ from parley.errors import EngineError
 from parley.live.registry import Registry
 from parley.live.session import LiveSession, Surroundings
 from parley.server import Server, listen
+from parley.storage import LateStorage
 from parley.telemetry import Metrics
 from parley.transports.websocket import Door, realtime
 from tests.core.driver import STEP_MS, cut_off, new_session, posts, seen
@@ -147,7 +149,7 @@ class Stage:
         self._registry = Registry(10)
         self._metrics = Metrics()
         self._next: ServerDriver | None = None
-        gate = Gate(ApiKeys([KEY]), ClientSecrets(MemoryStore(), b""))
+        gate = Gate(ApiKeys([KEY]), KeyStore(LateStorage(), b""), ClientSecrets(MemoryStore(), b""))
         door = Door(gate, self._metrics, self._start, self._find_call)
         self._app = Starlette(routes=[WebSocketRoute("/v1/realtime", realtime(door))])
 
@@ -192,7 +194,7 @@ class Stage:
     async def _find_call(self, call_id: str, bearer: Bearer) -> LiveSession:
         raise AssertionError("no script has calls")
 
-    async def _start(self, config: SessionConfig) -> LiveSession:
+    async def _start(self, config: SessionConfig, bearer: Bearer) -> LiveSession:
         driver = self._next
         assert driver is not None
         around = Surroundings(

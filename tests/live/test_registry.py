@@ -7,15 +7,15 @@ import pytest
 
 from parley.errors import RequestError
 from parley.live.registry import DRAIN_REASON, Registry
-from parley.live.session import LiveSession
+from parley.live.session import LiveSession, Whose
 
 
 class Live:
     """Stands for a `LiveSession`; drains after `busy_s`."""
 
-    def __init__(self, number: int, registry: Registry, busy_s: float = 0.0, call_id: str | None = None) -> None:
+    def __init__(self, number: int, registry: Registry, busy_s: float = 0.0, api_key: str | None = None) -> None:
         self.id = f"sess_{number}"
-        self.call_id = call_id
+        self.whose = Whose("acc", api_key)
         self.over = asyncio.Event()
         self.closed: tuple[int, str] | None = None
         self._registry = registry
@@ -53,14 +53,13 @@ async def test_so_many_sessions_and_no_more() -> None:
     registry.check_room()
 
 
-async def test_calls_are_found_by_their_id() -> None:
+async def test_sessions_are_found_by_the_key_that_opened_them() -> None:
     registry = Registry(9)
-    live = add(registry, Live(1, registry, call_id="rtc_1"))
-    assert await registry.find_call("rtc_1") is cast("LiveSession", live)
-    live.close(1000, "")
-    with pytest.raises(RequestError) as caught:
-        await registry.find_call("rtc_1")
-    assert caught.value.code == "session_not_found"
+    first, _, third = (add(registry, Live(number, registry, api_key=key)) for number, key in enumerate(("a", "b", "a")))
+    assert [live.id for live in registry.of_keys(["a", "c"])] == [first.id, third.id]
+    first.close(1000, "")
+    assert [live.id for live in registry.of_keys(["a", "c"])] == [third.id]
+    assert registry.of_keys([]) == []
 
 
 async def test_draining_lets_turns_finish_and_takes_nobody_in() -> None:

@@ -14,7 +14,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from parley.auth.api_keys import ApiKeys
+from parley.auth.client_secrets import ClientSecrets, MemoryStore
+from parley.auth.gate import Gate
+from parley.auth.keys_store import KeyStore
 from parley.catalog import MODELS, TRANSCRIPTION_MODELS
+from parley.storage import LateStorage
 from parley.telemetry import Metrics
 from parley.web import errors, health, models
 from tests.transports.serving import serving
@@ -52,9 +56,10 @@ async def broken(request: Request) -> Response:
 @pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
     house = House()
+    gate = Gate(ApiKeys([KEY]), KeyStore(LateStorage(), b""), ClientSecrets(MemoryStore(), b""))
     pulse = health.Pulse(lambda: {"version": "1", "engines": ENGINES}, lambda: house.trouble, Metrics())
     app = Starlette(
-        routes=[*health.routes(pulse), *models.routes(ApiKeys([KEY]), ENGINES), Route("/broken", broken)],
+        routes=[*health.routes(pulse), *models.routes(gate, ENGINES), Route("/broken", broken)],
         exception_handlers=errors.HANDLERS,
     )
     with serving(app) as port:

@@ -23,7 +23,7 @@ NORMAL: Final = 1_000
 if TYPE_CHECKING:
     from parley.transports.rtc.peer import Peers
 
-Start = Callable[[SessionConfig, str], Awaitable[LiveSession]]
+Start = Callable[[SessionConfig, Bearer, str], Awaitable[LiveSession]]
 """A session for a call with this id, registered but not open, that plays its sound. Raises `RequestError`."""
 
 
@@ -73,7 +73,7 @@ class Calls:
 
     async def _begin(self, offer: Offer, config: SessionConfig, dialect: Dialect, bearer: Bearer) -> Answered:
         call_id = f"rtc_{self._node}_{secrets.token_hex(12)}"
-        live = await self._start(config, call_id)
+        live = await self._start(config, bearer, call_id)
         call = Call(live, dialect, self._ticker, self._forget)
         try:
             peer = await (await self.prepare()).open(offer, call)

@@ -1,0 +1,199 @@
+"""Accounts, keys and money, behind one door: opened from the settings, by the server and by the command line.
+
+    office = Office(settings)
+    await office.open()                              # the database, migrated; the local account
+    await office.begin(revoked)                      # the server's: it holds money from now on, and keeps its clocks
+    tab = await office.open_tab(session, model, bearer, stop)    # RequestError when there is no money
+    await office.close()
+
+The local account is the operator's own: the key that the first start makes, and the link that `serve` prints, belong to
+it. It begins with a million credits, so that everything is metered and priced from the first word on, and nobody has to
+do anything about it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from parley.auth.accounts import Accounts
+from parley.auth.client_secrets import read_pepper
+from parley.auth.gate import LOCAL_ACCOUNT, LOCAL_USER, Bearer
+from parley.auth.keys_store import KeyStore
+from parley.billing.ledger import BEAT_S, Ledger
+from parley.billing.meter import Meter, Tab
+from parley.billing.prices import Price, PriceError, load_prices
+from parley.billing.watch import Watch
+from parley.errors import EngineError, RequestError
+from parley.ids import new_node
+from parley.settings import Settings, SettingsError
+from parley.storage import LateStorage, SchemaError, Script, Sql
+from parley.telemetry import note
+
+OPENING_MICRO: Final = 10**12
+"""What the local account begins with: a million credits."""
+LOCAL_EMAIL: Final = "local@localhost"
+
+SETTLE_S: Final = 15.0
+"""How often it is looked for holds of processes that are gone: they wait half a minute to be missed, and this."""
+REVOKED_S: Final = 0.5
+USED_S: Final = 60.0
+SWEEP_S: Final = 3_600.0
+OUTBOX_S: Final = 5.0
+OUTBOX_LINES: Final = 500
+
+log = logging.getLogger(__name__)
+
+
+class Office:
+    """Belongs to one event loop. Nothing is reached before `open`."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises `SettingsError` for prices that cannot be read."""
+        self._settings = settings
+        pepper = read_pepper(settings.home)
+        self.storage = LateStorage()
+        self.accounts = Accounts(self.storage, pepper)
+        self.keys = KeyStore(self.storage, pepper, settings.key_prefix)
+        self.ledger = Ledger(self.storage, f"node_{new_node()}")
+        try:
+            self.prices = load_prices(settings.prices)
+        except PriceError as error:
+            raise SettingsError(f"prices is wrong: {error}") from error
+        self._watches: dict[str, Watch] = {}
+        """Of sessions that run, or are being settled."""
+        self._clocks: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        """Once; again it does nothing. Raises `SettingsError`."""
+        if self.storage.is_open:
+            return
+        settings = self._settings
+        try:
+            await self.storage.open(settings.database_url, settings.home)
+        except (EngineError, SchemaError, ValueError, OSError) as error:
+            raise SettingsError(f"The database cannot be opened: {error}") from error
+        await self.storage.transaction(_local_account, int(time.time() * 1_000))
+        await self.ledger.credit(f"{LOCAL_ACCOUNT}:opening", LOCAL_ACCOUNT, OPENING_MICRO, "the operator's own")
+
+    async def begin(self, revoked: Callable[[list[str]], None]) -> None:
+        """This process serves. `revoked` is told the ids of keys that open nothing any more."""
+        await self.ledger.open()
+
+        async def look_for_revoked() -> None:
+            if ids := await self.keys.newly_revoked():
+                revoked(ids)
+
+        for every_s, work in (
+            (BEAT_S, self.ledger.beat),
+            (SETTLE_S, self._settle),
+            (REVOKED_S, look_for_revoked),
+            (USED_S, self.keys.write_used),
+            (SWEEP_S, self.accounts.sweep),
+            (OUTBOX_S, self._empty_outbox),
+            (BEAT_S, self._pass_time),
+        ):
+            self._clocks.append(asyncio.create_task(_again(every_s, work)))
+
+    async def close(self) -> None:
+        """Everything that was metered is captured, as long as the database can be reached."""
+        for clock in self._clocks:
+            clock.cancel()
+        await asyncio.gather(*self._clocks, return_exceptions=True)
+        if not self.storage.is_open:
+            return
+        await asyncio.gather(*(watch.settled() for watch in self._watches.values()), return_exceptions=True)
+        try:
+            await self.keys.write_used()
+        except EngineError:
+            log.warning("the last uses of keys were not written down")
+        await self.ledger.close()
+        await self.storage.close()
+
+    # ---- sessions
+
+    async def open_tab(
+        self, session: str, model: str, bearer: Bearer, stop: Callable[[str], object], reads: int = 0
+    ) -> Watch:
+        """Money for the first seconds of a session, and what watches over the rest. Raises `RequestError`.
+
+        `stop` is told the code of an error when no more is paid for; `reads` is what the instructions have in tokens.
+        Who gets a watch calls its `ended`.
+        """
+        account = await self.accounts.account(bearer.account)
+        key = bearer.key
+        tab = Tab(
+            session=session,
+            model=model,
+            account=bearer.account,
+            budget=None if key is None else key.budget,
+            project=None if key is None else key.project,
+            api_key=None if key is None else key.id,
+            markup_bp=account.markup_bp,
+        )
+        meter = Meter(self.ledger, tab, self.price_today, stop)
+        watch = Watch(meter, self._closed)
+        await meter.open(reads)
+        self._watches[session] = watch
+        return watch
+
+    def price_today(self, model: str) -> Price | None:
+        return self.prices.find(model, time.strftime("%Y-%m-%d", time.gmtime()))
+
+    def watch(self, session: str) -> Watch | None:
+        """Of a session that runs, or is being settled."""
+        return self._watches.get(session)
+
+    # ---- inside
+
+    def _closed(self, watch: Watch) -> None:
+        self._watches.pop(watch.session, None)
+
+    async def _settle(self) -> None:
+        for line in await self.ledger.settle_expired():
+            note(log, "hold settled", hold=line.hold, captured=line.moved)
+
+    async def _pass_time(self) -> None:
+        for watch in list(self._watches.values()):
+            watch.passed()
+
+    async def _empty_outbox(self) -> None:
+        """Nobody has to be told yet; what was written for them does not pile up."""
+        if lines := await self.ledger.outbox(OUTBOX_LINES):
+            await self.ledger.told(line.line for line in lines)
+
+
+async def _again(every_s: float, work: Callable[[], Awaitable[None]]) -> None:
+    """For ever. A database that is away for a while is told of once."""
+    away = False
+    while True:
+        try:
+            await work()
+            away = False
+        except (EngineError, RequestError) as error:
+            if not away:
+                note(log, "not done now", logging.WARNING, work=work.__name__, code=error.code)
+            away = True
+        except Exception:
+            log.exception("not done", extra={"fields": {"work": work.__name__}})
+        await asyncio.sleep(every_s)
+
+
+def _local_account(at: int) -> Script[None]:
+    yield Sql(
+        "INSERT INTO account (id, name, markup_bp, created_at) VALUES ($1, $2, 0, $3) ON CONFLICT (id) DO NOTHING",
+        (LOCAL_ACCOUNT, LOCAL_ACCOUNT, at),
+    )
+    yield Sql(
+        "INSERT INTO auth_user (id, account, email, name, role, created_at) VALUES ($1, $2, $3, $4, 'admin', $5) "
+        "ON CONFLICT (id) DO NOTHING",
+        (LOCAL_USER, LOCAL_ACCOUNT, LOCAL_EMAIL, "Operator", at),
+    )
+
+
+async def open_office(settings: Settings) -> Office:
+    """For the command line: opened, but nothing runs in the background. Raises `SettingsError`."""
+    office = Office(settings)
+    await office.open()
+    return office
