@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from parley.cli import office_arguments as office
 from parley.cli.problem import Problem, Status
 
 EXIT_STATUSES: Final = (
@@ -54,6 +55,11 @@ def make_parser() -> argparse.ArgumentParser:
     add_serve(verb("serve", "Run the server."))
     add_talk(verb("talk", "Hold a conversation with a running server."))
     add_say(verb("say", "Ask one typed question."))
+    office.add_users(verb("users", "Let people in, and lock them out."))
+    office.add_keys(verb("keys", "Make, list and revoke API keys."))
+    office.add_credits(verb("credits", "Add credits, and see where they went."))
+    office.add_prices(verb("prices", "Show what models cost, in credits: tokens by the million, minutes, calls."))
+    office.add_db(verb("db", "Back up, check and migrate the database."))
     add_doctor(verb("doctor", "Check whether everything is as it should be, and say what to do."))
     add_config(verb("config", "Show or check the settings."))
     add_version(verb("version", "Show the version."))

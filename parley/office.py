@@ -17,13 +17,15 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import msgspec
+
 from parley.auth.accounts import Accounts
 from parley.auth.client_secrets import read_pepper
 from parley.auth.gate import LOCAL_ACCOUNT, LOCAL_USER, Bearer
 from parley.auth.keys_store import KeyStore
 from parley.billing.ledger import BEAT_S, Ledger
 from parley.billing.meter import Meter, Tab
-from parley.billing.prices import Price, PriceError, load_prices
+from parley.billing.prices import AMOUNTS, PUBLISHED, Price, PriceBook, PriceError, read_prices
 from parley.billing.watch import Watch
 from parley.errors import EngineError, RequestError
 from parley.ids import new_node
@@ -40,6 +42,8 @@ SETTLE_S: Final = 15.0
 REVOKED_S: Final = 0.5
 USED_S: Final = 60.0
 SWEEP_S: Final = 3_600.0
+PRICES_S: Final = 10.0
+"""How soon a price holds that was set through another process."""
 OUTBOX_S: Final = 5.0
 OUTBOX_LINES: Final = 500
 
@@ -58,9 +62,13 @@ class Office:
         self.keys = KeyStore(self.storage, pepper, settings.key_prefix)
         self.ledger = Ledger(self.storage, f"node_{new_node()}")
         try:
-            self.prices = load_prices(settings.prices)
+            self._published = read_prices(PUBLISHED)
+            self._listed = read_prices(settings.prices) if settings.prices is not None else []
         except PriceError as error:
             raise SettingsError(f"prices is wrong: {error}") from error
+        self.own_prices: list[Price] = []
+        """Those that an admin has set."""
+        self.prices = PriceBook(self._published, self._listed)
         self._watches: dict[str, Watch] = {}
         """Of sessions that run, or are being settled."""
         self._clocks: list[asyncio.Task[None]] = []
@@ -75,6 +83,7 @@ class Office:
         except (EngineError, SchemaError, ValueError, OSError) as error:
             raise SettingsError(f"The database cannot be opened: {error}") from error
         await self.storage.transaction(_local_account, int(time.time() * 1_000))
+        await self._read_prices()
         await self.ledger.credit(f"{LOCAL_ACCOUNT}:opening", LOCAL_ACCOUNT, OPENING_MICRO, "the operator's own")
 
     async def begin(self, revoked: Callable[[list[str]], None]) -> None:
@@ -91,6 +100,7 @@ class Office:
             (REVOKED_S, look_for_revoked),
             (USED_S, self.keys.write_used),
             (SWEEP_S, self.accounts.sweep),
+            (PRICES_S, self._read_prices),
             (OUTBOX_S, self._empty_outbox),
             (BEAT_S, self._pass_time),
         ):
@@ -145,7 +155,18 @@ class Office:
         """Of a session that runs, or is being settled."""
         return self._watches.get(session)
 
+    async def set_price(self, price: Price) -> None:
+        """From its first day on. Sessions that run keep the price that they began with."""
+        await self.storage.transaction(_set_price, price)
+        await self._read_prices()
+
     # ---- inside
+
+    async def _read_prices(self) -> None:
+        own = await self.storage.read(_own_prices)
+        if own != self.own_prices:
+            self.own_prices = own
+            self.prices = PriceBook(self._published, [*self._listed, *own])
 
     def _closed(self, watch: Watch) -> None:
         self._watches.pop(watch.session, None)
@@ -190,6 +211,20 @@ def _local_account(at: int) -> Script[None]:
         "ON CONFLICT (id) DO NOTHING",
         (LOCAL_USER, LOCAL_ACCOUNT, LOCAL_EMAIL, "Operator", at),
     )
+
+
+def _set_price(price: Price) -> Script[None]:
+    amounts = {name: getattr(price, name) for name in AMOUNTS}
+    yield Sql(
+        "INSERT INTO price (model, since, amounts) VALUES ($1, $2, $3) "
+        "ON CONFLICT (model, since) DO UPDATE SET amounts = excluded.amounts",
+        (price.model, price.since, msgspec.json.encode(amounts).decode()),
+    )
+
+
+def _own_prices() -> Script[list[Price]]:
+    rows = yield Sql("SELECT model, since, amounts FROM price ORDER BY model, since")
+    return [Price(model=model, since=since, **msgspec.json.decode(amounts)) for model, since, amounts in rows]
 
 
 async def open_office(settings: Settings) -> Office:

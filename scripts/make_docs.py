@@ -134,14 +134,23 @@ def commands() -> Iterator[str]:
     """The arguments of every command, from the parser itself."""
     from parley.__main__ import make_parser
 
-    for action in make_parser()._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for name, command in action.choices.items():
-                yield from (f"## parley {name}", "", command.description, "")
-                yield from table(
-                    ("argument", "what it does"), [argument(a) for a in command._actions if a.dest != "help"]
-                )
-                yield ""
+    for name, command in actions_of(make_parser()).items():
+        yield from described(f"## parley {name}", command)
+        for action, parser in actions_of(command).items():
+            yield from described(f"### parley {name} {action}", parser)
+
+
+def actions_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """What its next word may be."""
+    groups = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return dict(groups[0]) if groups else {}
+
+
+def described(heading: str, parser: argparse.ArgumentParser) -> Iterator[str]:
+    yield from (heading, "", parser.description or "", "")
+    if not actions_of(parser):
+        yield from table(("argument", "what it does"), [argument(a) for a in parser._actions if a.dest != "help"])
+        yield ""
 
 
 def argument(action: argparse.Action) -> tuple[str, str]:
