@@ -9,7 +9,7 @@ BIN := .venv/bin
 LOCKS := requirements/speech.txt pyproject.toml scripts/setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint cover fix docs bench clean
+.PHONY: help run test check lint cover fix docs bench ledger-kill ledger-model clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -n 5
@@ -43,6 +43,13 @@ docs: .venv/.dev
 
 bench: .venv/.dev
 	@$(BIN)/python bench/run.py $(ARGS)
+
+# The ledger, longer than CI has time for: a thousand kills, a million random orders, on each database.
+ledger-kill: .venv/.dev
+	@LEDGER_KILLS=$(or $(KILLS),1000) $(BIN)/python -m pytest -q -s tests/billing/test_kill.py tests/billing/test_kill_postgres.py --timeout 0
+
+ledger-model: .venv/.dev
+	@LEDGER_STEPS=$(or $(STEPS),1000000) $(BIN)/python -m pytest -q tests/billing/test_history.py --timeout 0
 
 clean:
 	@rm -rf .venv .venv-beta .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist

@@ -23,7 +23,7 @@ from parley.storage import (
     open_storage,
     read_migrations,
 )
-from tests.databases import database, storage, url
+from tests.databases import POSTGRES_URL, database, storage, url, why_no_postgres
 
 __all__ = ["storage", "url"]
 
@@ -176,6 +176,16 @@ async def test_where_nothing_listens_and_where_nothing_can_be_written(tmp_path: 
     for unreachable in ("postgresql://nobody@127.0.0.1:1/none", f"sqlite:///{tmp_path}/file/x.db"):
         with pytest.raises(EngineError) as caught:
             await open_storage(unreachable, tmp_path)
+        assert caught.value.code == "storage_unavailable"
+
+
+async def test_a_database_that_is_not_there(tmp_path: Path) -> None:
+    if (reason := why_no_postgres()) is not None:
+        pytest.skip(reason)
+    server = POSTGRES_URL.rpartition("/")[0]
+    for wrong in (f"{server}/parley_none_such", server.replace("//root@", "//parley_nobody@") + "/test"):
+        with pytest.raises(EngineError) as caught:
+            await open_storage(wrong, tmp_path)
         assert caught.value.code == "storage_unavailable"
 
 

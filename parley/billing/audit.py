@@ -1,5 +1,6 @@
 """What must always be true of the ledger, asked of the database itself. `parley db verify` prints what is not."""
 
+from decimal import Decimal
 from typing import Final
 
 from parley.storage import Script, Sql, Storage
@@ -57,5 +58,10 @@ def broken_promises() -> Script[list[str]]:
     found = []
     for promise, query in PROMISES.items():
         rows = yield Sql(f"{query} LIMIT {FINDINGS_MAX}")
-        found += [f"broken: {promise}: {', '.join(str(value) for value in row)}" for row in rows]
+        found += [f"broken: {promise}: {', '.join(map(_text, row))}" for row in rows]
     return found
+
+
+def _text(value: object) -> str:
+    """PostgreSQL's sums are Decimals, and of whole numbers."""
+    return str(int(value) if isinstance(value, Decimal) else value)

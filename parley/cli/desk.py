@@ -74,6 +74,8 @@ def told() -> Iterator[None]:
 
 def check_pepper(settings: Settings) -> None:
     """What is made with a pepper that the server does not have opens nothing. Raises `Problem`."""
+    if settings.pepper is not None:
+        return
     place = settings.home / PEPPER_FILE
     if not (place.is_file() and os.access(place, os.R_OK)):
         step = "Run this as the user of the server, with its PARLEY_HOME"
