@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,31 +25,41 @@ from starlette.routing import Route, WebSocketRoute
 
 from parley import __version__
 from parley.auth.api_keys import ApiKeys, make_local_key, read_local_key
-from parley.auth.client_secrets import ClientSecrets, MemoryStore, read_pepper
+from parley.auth.client_secrets import ClientSecrets, MemoryStore
 from parley.auth.gate import Bearer, Gate
+from parley.auth.keys_store import Scope
+from parley.auth.oidc import Provider
 from parley.auth.turn import IceServers, told
+from parley.billing.calls import CallBook
 from parley.catalog import DEFAULT_MODEL, MODELS, VOICES, Model
 from parley.core.config import RealtimeConfig, SessionConfig, Transcription
 from parley.core.effects import Turn
+from parley.core.inputs import Charged, Rates
 from parley.core.session import Session
 from parley.core.terms import Terms
 from parley.engine_room import EngineRoom, open_engine_room
 from parley.engines.cascade import Cascade
+from parley.engines.llm.checked import Checked
 from parley.engines.tokens import TokenCounter
 from parley.errors import RequestError
 from parley.ids import new_id, new_node
 from parley.live.listening import Listening
+from parley.live.one_turn import Asked, config_of
+from parley.live.recording import Recordings
 from parley.live.registry import Registry
-from parley.live.session import LiveSession, Surroundings, Whose
-from parley.office import Office
+from parley.live.session import LiveSession, Surroundings, Whose, Witness
+from parley.office import Hooks, Office, pepper_of
 from parley.server import Server, is_local, listen, raise_file_limit, url_of
 from parley.settings import Settings, SettingsError
 from parley.telemetry import Metrics, note, set_up_logs, turn_fields
 from parley.transports.rtc.calls import Calls
 from parley.transports.rtc.ports import Network
 from parley.transports.websocket import Door, realtime
-from parley.web import calls, client_secrets, console, errors, health, models
-from parley.web.sessions import SessionBook
+from parley.web import calls, client_secrets, console, errors, health, models, oidc, realtime_api
+from parley.web.api import app as api
+from parley.web.api.front import Front
+from parley.web.charges import Charges
+from parley.web.pipeline import Pipeline
 from parley.web.sign_in import SignIn
 
 SESSION_S: Final = 3_600
@@ -76,10 +86,10 @@ class House:
     """Everything between the settings and the socket. Belongs to one event loop; `app` is the ASGI application."""
 
     def __init__(self, settings: Settings, keys: ApiKeys) -> None:
-        pepper = read_pepper(settings.home)
+        pepper = pepper_of(settings)
         self.metrics = Metrics()
         self.office = Office(settings)
-        self.book = SessionBook()
+        self.recordings = Recordings(self.office.storage, settings.home, settings.record, settings.record_days)
         self.sign_in = SignIn(self.office.accounts, pepper)
         self.registry = Registry(settings.sessions_max)
         self.drain_s = settings.drain_s
@@ -88,7 +98,7 @@ class House:
         self.count_tokens = TokenCounter()
         self.listening = Listening()
         self.around = Surroundings(self.listening, self.metrics, self._meter, self._ended)
-        self.cascade = Cascade(self.engines.stt.backend, self.engines.llm.backend, self.engines.tts.backend)
+        self.cascade = Cascade(self.engines.stt.backend, Checked(self.engines.llm.backend), self.engines.tts.backend)
         self.failure: str | None = None
         """Why the models could not be loaded."""
         self._loaded = asyncio.Event()
@@ -98,16 +108,26 @@ class House:
         hosts = _words(settings.allowed_hosts)
         servers = lambda: told(ice, "console", time.time()).servers  # noqa: E731
         desk = console.Desk(gate, self.office.accounts, secrets, self.facts, servers, hosts)
+        front = Front(gate, self.office.accounts, self.sign_in, hosts)
         self.calls = Calls(_network(settings), self.start, new_node())
         door = Door(gate, self.metrics, self.start, self.find_call)
         pulse = health.Pulse(self.facts, self.not_ready, self.metrics)
         self.app = Starlette(
             routes=[
-                *console.routes(desk, self.sign_in, self.book),
+                *console.routes(desk, self.sign_in, self.recordings),
+                *api.routes(self.office, front),
+                *oidc.Desk(
+                    _provider(settings),
+                    self.office.accounts,
+                    hosts,
+                    public_url=settings.public_url,
+                    sign_up=settings.oidc_sign_up,
+                ).routes(),
                 *health.routes(pulse),
                 *models.routes(gate, self.engines.names),
                 *client_secrets.routes(gate, secrets, self.calls.warm_up),
                 *calls.routes(gate, self.calls, self.metrics, ice),
+                *realtime_api.routes(self._realtime_api(gate, hosts)),
                 Route("/v1/realtime", _upgrade_required),
                 WebSocketRoute("/v1/realtime", realtime(door)),
                 WebSocketRoute("/{path:path}", errors.unknown_socket),
@@ -120,13 +140,15 @@ class House:
         """No new sessions; running turns come to their end."""
         await self.registry.drain(self.drain_s)
 
-    async def start(self, config: SessionConfig, bearer: Bearer, call_id: str | None = None) -> LiveSession:
+    async def start(
+        self, config: SessionConfig, bearer: Bearer, call_id: str | None = None, *, scope: Scope = "realtime"
+    ) -> LiveSession:
         """A registered session, as soon as the models are there; a call's plays by itself.
 
         Raises `RequestError`: no room, not for this key, no credits; `EngineError` where that cannot be found out.
         """
         model = _model_of(config)
-        bearer.allow("realtime", model, config.audio.output.voice if isinstance(config, RealtimeConfig) else None)
+        bearer.allow(scope, model, config.audio.output.voice if isinstance(config, RealtimeConfig) else None)
         self.registry.check_room()
         await self._loaded.wait()
         self.listening.begin()
@@ -138,29 +160,50 @@ class House:
         def stop(code: str) -> None:
             live.cut_off(code, PAID_NO_LONGER.get(code, NOT_PAID), finish_sentence=True)
 
-        watch = await self.office.open_tab(session.id, model, bearer, stop)
+        def cut(message: str) -> None:
+            live.cut_off("rate_limit_exceeded", message)
+
+        def charged(id: str, micro: int, session_micro: int) -> None:
+            live.post(Charged(charged_for=id, micro=micro, session_micro=session_micro))
+
+        hooks = Hooks(stop, charged, lambda rates: live.post(Rates(rates=rates)))
+        if not isinstance(config, RealtimeConfig):
+            hooks = hooks._replace(cut=cut)
+        admission = await self.office.admit(session.id, model, bearer, hooks)
         whose = Whose(bearer.account, None if bearer.key is None else bearer.key.id)
-        live = LiveSession(session, self.cascade, self.around, call_id, whose, [watch])
+        witnesses: list[Witness] = [*admission]
+        live = LiveSession(session, self.cascade, self.around, call_id, whose, witnesses)
         try:
             self.registry.add(live)
         except RequestError:
-            watch.ended()
+            for witness in admission:
+                witness.ended()
             raise
-        self.book.opened(live.id, model, call_id)
+        witnesses.append(self.recordings.open(live.id, account=bearer.account, model=model, call_id=call_id))
         return live
+
+    def _realtime_api(self, gate: Gate, hosts: tuple[str, ...]) -> realtime_api.Desk:
+        def open_turn(asked: Asked, bearer: Bearer) -> Awaitable[LiveSession]:
+            return self.start(config_of(asked), bearer, scope="pipeline")
+
+        pipeline = Pipeline(open_turn, self._settled, self.engines.names["language_model"])
+        charges = Charges(self.calls, CallBook(self.office.storage), self._settled)
+        return realtime_api.Desk(gate, self.sign_in, hosts, self.metrics, pipeline, self.calls, charges)
+
+    async def _settled(self, session: str) -> None:
+        """Returns when what a session has cost is on the disk; it must have ended."""
+        if (watch := self.office.watch(session)) is not None:
+            await watch.settled()
 
     def _revoked(self, keys: list[str]) -> None:
         for live in self.registry.of_keys(keys):
             live.cut_off("invalid_api_key", "The API key of this session was revoked.")
 
     def _meter(self, live: LiveSession, turn: Turn) -> None:
-        fields = turn_fields(turn)
-        note(log, "turn", session=live.id, **fields)
-        self.book.turn(live.id, fields)
+        note(log, "turn", session=live.id, **turn_fields(turn))
 
     def _ended(self, live: LiveSession) -> None:
         self.registry.remove(live)
-        self.book.ended(live.id)
 
     async def find_call(self, call_id: str, bearer: Bearer) -> LiveSession:
         """Raises `RequestError`. Asynchronous, for a call may be another node's one day."""
@@ -202,9 +245,11 @@ class House:
         loading = asyncio.create_task(self._load())
         await self.office.open()
         await self.office.begin(self._revoked)
+        await self.recordings.begin()
         yield
         loading.cancel()
         self.registry.close_all()
+        await self.recordings.close()
         await self.office.close()
         self.calls.close()
         await self.listening.close()
@@ -233,6 +278,16 @@ def _model_of(config: SessionConfig) -> str:
     if isinstance(config, RealtimeConfig):
         return config.model
     return (config.audio.input.transcription or Transcription()).model
+
+
+def _provider(settings: Settings) -> Provider | None:
+    """Raises `SettingsError`."""
+    if not settings.oidc_issuer:
+        return None
+    try:
+        return Provider(settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret)
+    except ValueError as error:
+        raise SettingsError(f"oidc_issuer is wrong: {error}.") from error
 
 
 def _network(settings: Settings) -> Network:

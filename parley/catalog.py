@@ -43,7 +43,7 @@ MODELS: Final = {
         Model("gpt-4o-mini-realtime-preview-2024-12-17"),
         Model("starter-voice"),
         Model("realtime-mini"),
-        Model("realtime-pro"),
+        Model("realtime-pro", 131_072, 32_768, reasoning=True),  # "GPT Realtime 2 quality"
     )
 }
 
@@ -74,6 +74,11 @@ VOICES: Final = {
         Voice("nova", "en-US", 1.00, 200),
     )
 }
+
+PIPELINE_MODELS: Final = ("starter-voice",)
+"""What POST /api/realtime/pipeline accepts (protocol.md 1.8) …"""
+CALL_MODELS: Final = ("realtime-mini", "realtime-pro")
+"""… and POST /api/realtime/session and /charge."""
 
 DEFAULT_MODEL: Final = "gpt-realtime"
 DEFAULT_VOICE: Final = "marin"

@@ -91,6 +91,9 @@ ERRORS: Final[dict[str, Row]] = {
     "method_not_allowed": Row(INVALID, 405, "Use the method that the documentation names for this path."),
     "upgrade_required": Row(INVALID, 426, "Connect to this path with a WebSocket client."),
     "too_many_sessions": Row(INVALID, 429, "Close a session, or try again later."),
+    "rate_limit_exceeded": Row(
+        INVALID, 429, "Wait as long as the message (or `Retry-After`) says, or raise the limit."
+    ),
     "server_draining": Row(SERVER, 503, "The server is stopping; connect again in a moment."),
     "session_expired": Row(INVALID, 400, "Open a new session and replay the items that you need."),
     "session_closed": Row(INVALID, 400, "The client left before the response was done."),
@@ -101,6 +104,11 @@ ERRORS: Final[dict[str, Row]] = {
     ),
     "host_not_allowed": Row(INVALID, 403, "Call the server by its address, or add the name to its allowed hosts."),
     "origin_not_allowed": Row(INVALID, 403, "Use the console's own page; other pages call /v1 with a client secret."),
+    # -- addresses that Parley shall call
+    "webhook_not_found": Row(INVALID, 404, "Use the id of a webhook; they are kept for a week."),
+    "url_not_allowed": Row(
+        INVALID, 400, "Use a public http or https URL without credentials, or have it added to `allowed_networks`."
+    ),
     # -- calls and client secrets
     "invalid_sdp": Row(INVALID, 400, "Send the unchanged offer of createOffer(), with an audio section."),
     "unsupported_codec": Row(INVALID, 400, "Offer Opus (every browser does), PCMU or PCMA."),
@@ -127,15 +135,26 @@ ERRORS: Final[dict[str, Row]] = {
     "last_admin": Row(INVALID, 409, "Make somebody else an admin first."),
     "balance_too_large": Row(INVALID, 400, "Credit less at once."),
     "too_many_keys": Row(INVALID, 400, "Revoke keys that are no longer needed."),
+    "admin_required": Row(INVALID, 403, "Ask an admin, or sign in as one."),
     "key_not_allowed": Row(INVALID, 403, "Use a key whose scope covers this."),
     "invalid_sign_in": Row(INVALID, 401, "Check address and password, or ask for a new link."),
     "api_key_lookup_failed": Row(SERVER, 500, "The key database could not be reached; try again."),
     "storage_unavailable": Row(SERVER, 503, "The database could not be reached; try again in a moment."),
+    # -- /api/realtime (protocol.md 1.8)
+    "invalid_authorization": Row(INVALID, 401, "Send `Authorization: Bearer KEY`, or the key as `x-api-key`."),
+    "unauthorized": Row(INVALID, 401, "Send an API key, or sign in at the console."),
+    "unsupported_model": Row(INVALID, 400, "Use a model that the message lists; each endpoint has its own."),
+    "invalid_body": Row(INVALID, 400, "Send the form, or the JSON object, that the documentation shows."),
+    "invalid_audio": Row(INVALID, 422, "Send WebM, Ogg, MP3, M4A, WAV or FLAC with sound in it, undamaged."),
+    "audio_too_long": Row(INVALID, 422, "Send shorter audio, or talk over a WebSocket or a call."),
+    "call_not_found": Row(INVALID, 404, "Use the `x-openai-call-id` of a call of this account."),
+    "call_not_settled": Row(SERVER, 503, "The server of this call stopped; it is settled within a minute. Ask again."),
     # -- engines and backends
     "transcription_failed": Row(
         "transcription_error", 500, "Speak again; if it goes on, check the speech-to-text backend."
     ),
     "audio_unintelligible": Row("transcription_error", 400, "The audio could not be transcribed; speak again."),
+    "tool_call_invalid": Row(SERVER, 502, "Ask again; describe the function and its parameters more clearly."),
     "backend_unavailable": Row(SERVER, 502, "The backend could not be reached; check its address and that it runs."),
     "backend_timeout": Row(SERVER, 504, "The backend did not answer in time; try again, or raise its timeout."),
     "backend_refused": Row(SERVER, 502, "The backend refused the request; its status is in the message."),

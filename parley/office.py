@@ -12,21 +12,28 @@ do anything about it.
 """
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from contextlib import AsyncExitStack
+from typing import Final, NamedTuple
+from weakref import WeakSet
 
 import msgspec
 
-from parley.auth.accounts import Accounts
+from parley.auth.accounts import Account, Accounts
 from parley.auth.client_secrets import read_pepper
 from parley.auth.gate import LOCAL_ACCOUNT, LOCAL_USER, Bearer
 from parley.auth.keys_store import KeyStore
+from parley.auth.limits import LimitRules, Limits, Who, open_limits, subject
+from parley.auth.limits_memory import MemoryLimits
+from parley.auth.limits_watch import LimitWatch, open_watch
 from parley.billing.ledger import BEAT_S, Ledger
 from parley.billing.meter import Meter, Tab
 from parley.billing.prices import AMOUNTS, PUBLISHED, Price, PriceBook, PriceError, read_prices
 from parley.billing.watch import Watch
+from parley.core.rates import Rate
 from parley.errors import EngineError, RequestError
 from parley.ids import new_node
 from parley.settings import Settings, SettingsError
@@ -50,13 +57,39 @@ OUTBOX_LINES: Final = 500
 log = logging.getLogger(__name__)
 
 
+def pepper_of(settings: Settings) -> bytes:
+    """What keys, sign-ins and client secrets are hashed under."""
+    if settings.pepper is None:
+        return read_pepper(settings.home)
+    return hashlib.sha256(settings.pepper.encode()).digest()
+
+
+class Hooks(NamedTuple):
+    """What a session must be told while it runs."""
+
+    stop: Callable[[str], object]
+    """The code of an error: no more is paid for."""
+    charged: Callable[[str, int, int], object]
+    """What was charged, for what, and everything so far: id, micro-credits, micro-credits."""
+    rates: Callable[[tuple[Rate, ...]], object]
+    cut: Callable[[str], object] | None = None
+    """A message: a limit is used up. For sessions without responses, see `limits_watch`."""
+
+
+class Admission(NamedTuple):
+    """The witnesses of a session that was let in."""
+
+    limits: LimitWatch
+    money: Watch
+
+
 class Office:
     """Belongs to one event loop. Nothing is reached before `open`."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises `SettingsError` for prices that cannot be read."""
         self._settings = settings
-        pepper = read_pepper(settings.home)
+        pepper = pepper_of(settings)
         self.storage = LateStorage()
         self.accounts = Accounts(self.storage, pepper)
         self.keys = KeyStore(self.storage, pepper, settings.key_prefix)
@@ -69,6 +102,15 @@ class Office:
         self.own_prices: list[Price] = []
         """Those that an admin has set."""
         self.prices = PriceBook(self._published, self._listed)
+        self.limits: Limits = MemoryLimits()
+        self._account_limits = LimitRules(
+            settings.account_requests_per_minute,
+            settings.account_tokens_per_minute,
+            settings.account_audio_minutes_per_day,
+            settings.account_sessions_at_once,
+        )
+        self._open = AsyncExitStack()
+        self._limit_watches: WeakSet[LimitWatch] = WeakSet()
         self._watches: dict[str, Watch] = {}
         """Of sessions that run, or are being settled."""
         self._clocks: list[asyncio.Task[None]] = []
@@ -87,8 +129,12 @@ class Office:
         await self.ledger.credit(f"{LOCAL_ACCOUNT}:opening", LOCAL_ACCOUNT, OPENING_MICRO, "the operator's own")
 
     async def begin(self, revoked: Callable[[list[str]], None]) -> None:
-        """This process serves. `revoked` is told the ids of keys that open nothing any more."""
+        """This process serves. `revoked` is told the ids of keys that open nothing any more. Raises `SettingsError`."""
         await self.ledger.open()
+        try:
+            self.limits = await self._open.enter_async_context(open_limits(self._settings.redis_url))
+        except (ValueError, ModuleNotFoundError) as error:
+            raise SettingsError(f"redis_url is wrong: {error}") from error
 
         async def look_for_revoked() -> None:
             if ids := await self.keys.newly_revoked():
@@ -113,25 +159,43 @@ class Office:
         await asyncio.gather(*self._clocks, return_exceptions=True)
         if not self.storage.is_open:
             return
-        await asyncio.gather(*(watch.settled() for watch in self._watches.values()), return_exceptions=True)
+        watches: list[Watch | LimitWatch] = [*self._watches.values(), *self._limit_watches]
+        await asyncio.gather(*(watch.settled() for watch in watches), return_exceptions=True)
         try:
             await self.keys.write_used()
         except EngineError:
             log.warning("the last uses of keys were not written down")
+        await self._open.aclose()
         await self.ledger.close()
         await self.storage.close()
 
     # ---- sessions
 
-    async def open_tab(
-        self, session: str, model: str, bearer: Bearer, stop: Callable[[str], object], reads: int = 0
-    ) -> Watch:
-        """Money for the first seconds of a session, and what watches over the rest. Raises `RequestError`.
+    async def admit(self, session: str, model: str, bearer: Bearer, hooks: Hooks, reads: int = 0) -> Admission:
+        """A session within its limits, with money for its first seconds. Raises `RequestError`.
 
-        `stop` is told the code of an error when no more is paid for; `reads` is what the instructions have in tokens.
-        Who gets a watch calls its `ended`.
+        `reads` is what the instructions have in tokens. Who gets an admission calls `ended` of both its watches.
         """
         account = await self.accounts.account(bearer.account)
+        limits = await open_watch(self.limits, self._who(bearer, account), session, hooks.rates, hooks.cut)
+        self._limit_watches.add(limits)
+        try:
+            return Admission(limits, await self._open_tab(session, model, bearer, account, hooks, reads))
+        except BaseException:
+            limits.ended()
+            raise
+
+    async def who(self, bearer: Bearer) -> Who:
+        """Whose limits hold for a bearer."""
+        return self._who(bearer, await self.accounts.account(bearer.account))
+
+    def _who(self, bearer: Bearer, account: Account) -> Who:
+        whole = subject("account", account.id, self._account_limits._replace(**account.limits))
+        return (whole,) if bearer.key is None else (subject("key", bearer.key.id, bearer.key.rules), whole)
+
+    async def _open_tab(
+        self, session: str, model: str, bearer: Bearer, account: Account, hooks: Hooks, reads: int
+    ) -> Watch:
         key = bearer.key
         tab = Tab(
             session=session,
@@ -142,8 +206,8 @@ class Office:
             api_key=None if key is None else key.id,
             markup_bp=account.markup_bp,
         )
-        meter = Meter(self.ledger, tab, self.price_today, stop)
-        watch = Watch(meter, self._closed)
+        meter = Meter(self.ledger, tab, self.price_today, hooks.stop)
+        watch = Watch(meter, hooks.charged, self._closed)
         await meter.open(reads)
         self._watches[session] = watch
         return watch

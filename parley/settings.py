@@ -22,11 +22,12 @@ HOME_FILE: Final = "config.toml"
 HIDDEN: Final = "********"
 """What is shown of a secret that is set."""
 
-LATER: Final = ("upstream_url", "upstream_api_key", "webhook_url", "webhook_secret", "sip_port")
+LATER: Final = ("upstream_url", "upstream_api_key", "sip_port")
 """Names that stand already, for what this version cannot do yet."""
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Count = Annotated[int, Meta(ge=0)]
 
 
 def _secret(reason: str) -> Meta:
@@ -89,6 +90,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(description="Names of this server for the console, besides IP addresses and localhost; with commas."),
     ] = ""
+    public_url: Annotated[
+        str, Meta(description="Where people reach this server: https://voice.example. Empty: where a request came to.")
+    ] = ""
+    oidc_issuer: Annotated[
+        str, Meta(description="OpenID Connect provider for signing in at the console, as https://login.example.")
+    ] = ""
+    oidc_client_id: Annotated[str, Meta(description="What Parley is called there.")] = "parley"
+    oidc_client_secret: Annotated[str | None, _secret("What it proves that with, where the provider wants it.")] = None
+    oidc_sign_up: Annotated[
+        bool, Meta(description="Let in everybody whom the provider knows, not only people that an admin has let in.")
+    ] = False
     tls: Annotated[
         Literal["off", "local"], Meta(description="`local` makes a certificate for clients that insist on wss.")
     ] = "off"
@@ -101,9 +113,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["auto", "json", "text"], Meta(description="JSON lines or text; `auto` is text on a terminal.")
     ] = "auto"
 
+    record: Annotated[
+        Literal["off", "transcripts", "audio"],
+        Meta(description="What is kept of sessions besides figures: nothing, what was said, or also how it sounded."),
+    ] = "off"
+    record_days: Annotated[
+        Annotated[int, Meta(ge=1, le=3_650)], Meta(description="How many days past sessions are kept.")
+    ] = 7
     database_url: Annotated[
         str | None,
         _secret("Accounts, keys and credits: sqlite:///PATH or postgresql://…. Empty: a SQLite file in `home`."),
+    ] = None
+    pepper: Annotated[
+        str | None,
+        _secret(
+            "Under which keys and sign-ins are stored; the same for all that share a database. Empty: `home`/pepper."
+        ),
     ] = None
     key_prefix: Annotated[
         Annotated[str, Meta(pattern="^[a-z][a-z0-9_-]{2,30}-$")],
@@ -112,12 +137,37 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     prices: Annotated[
         Path | None, Meta(description="A price file of your own, which comes before the published prices.")
     ] = None
+    redis_url: Annotated[
+        str | None,
+        _secret("Redis, where several processes count rate limits together. Empty: each counts for itself."),
+    ] = None
+    account_requests_per_minute: Annotated[
+        Count | None, Meta(description="What an account may do that has no limit of its own. Empty: no limit.")
+    ] = None
+    account_tokens_per_minute: Annotated[
+        Count | None, Meta(description="Tokens of its responses, read and written. Empty: no limit.")
+    ] = None
+    account_audio_minutes_per_day: Annotated[
+        Count | None, Meta(description="Speech of its sessions, heard and made. Empty: no limit.")
+    ] = None
+    account_sessions_at_once: Annotated[
+        Count | None, Meta(description="Sessions that are open together. Empty: only `sessions_max` bounds them.")
+    ] = None
     upstream_url: Annotated[str | None, Meta(description="Not in this version: another Realtime provider.")] = None
     upstream_api_key: Annotated[str | None, _secret("Not in this version: key of that provider.")] = None
-    webhook_url: Annotated[str | None, Meta(description="Not in this version: where incoming calls are announced.")] = (
-        None
-    )
-    webhook_secret: Annotated[str | None, _secret("Not in this version: signs those announcements.")] = None
+    webhook_url: Annotated[
+        str, Meta(description="Where incoming calls are announced (realtime.call.incoming). Empty: nowhere.")
+    ] = ""
+    webhook_secret: Annotated[
+        str | None,
+        _secret("Signs announcements: whsec_…, as `parley webhooks secret` makes it; two with a space to change over."),
+    ] = None
+    allowed_networks: Annotated[
+        str,
+        Meta(
+            description="What URLs that clients name may lead to besides public addresses: networks, names; with commas."
+        ),
+    ] = ""
     sip_port: Annotated[Port | None, Meta(description="Not in this version: port for telephone calls.")] = None
 
 

@@ -9,7 +9,7 @@
     engine  said 0 "Hi." | spoke 0 200 | called 0 f {"a":1} | ended 0 | generated stop | failed backend_timeout
     wait    5000                                               milliseconds pass; due ticks are delivered
     played  resp_1 900 done                                    the transport has played so much
-    left | drain | cut insufficient_credits after sentence
+    left | drain | cut insufficient_credits after sentence | charged resp_1 1250 3000
     server  response.done status=completed id=R1               an event that must come, with fields (dots go inside)
     asks    transcribe | generate | stop R1 | peek | end | close 1001 | draft
 

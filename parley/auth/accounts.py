@@ -10,10 +10,11 @@ Somebody who may not know about a thing is told what somebody would be told abou
 import asyncio
 import hashlib
 import hmac
+import json
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Literal, NamedTuple
 
 import argon2
@@ -63,12 +64,13 @@ class Project(NamedTuple):
 
 
 class Account(NamedTuple):
-    """`markup_bp`: what it pays on top of prices, in basis points."""
+    """`markup_bp`: what it pays on top of prices, in basis points. `limits`: see `auth.limits`."""
 
     id: str
     name: str
     markup_bp: int
     created_at: int
+    limits: Mapping[str, int | None]
 
 
 class Session(NamedTuple):
@@ -174,6 +176,13 @@ class Accounts:
     async def set_markup(self, id: str, markup_bp: int) -> None:
         """Raises `account_not_found`."""
         await self._storage.transaction(_set_markup, id, markup_bp)
+
+    async def set_limits(self, id: str, limits: Mapping[str, int | None]) -> None:
+        """Instead of what the settings say for all: names of `auth.limits.LimitRules`; None lifts a limit.
+
+        Raises `account_not_found`.
+        """
+        await self._storage.transaction(_set_limits, id, json.dumps(dict(limits)))
 
     async def create_project(self, account: str, name: str) -> Project:
         """Raises `invalid_value`, `account_not_found`."""
@@ -381,12 +390,17 @@ def _one_account(id: str) -> Script[Account]:
     rows = yield Sql(f"SELECT {ACCOUNT_FIELDS} FROM account WHERE id = $1", (id,))  # noqa: S608
     if not rows:
         raise RequestError("account_not_found", "There is no such account.")
-    return Account(*rows[0])
+    return Account(*rows[0])._replace(limits=json.loads(rows[0][-1]))
 
 
 def _set_markup(id: str, markup_bp: int) -> Script[None]:
     yield from _one_account(id)
     yield Sql("UPDATE account SET markup_bp = $2 WHERE id = $1", (id, markup_bp))
+
+
+def _set_limits(id: str, limits: str) -> Script[None]:
+    yield from _one_account(id)
+    yield Sql("UPDATE account SET limits = $2 WHERE id = $1", (id, limits))
 
 
 def _create_project(project: Project) -> Script[None]:

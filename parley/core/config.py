@@ -139,7 +139,8 @@ class Tracing(Wire):
     metadata: dict[str, Any] | UnsetType | None = UNSET
 
 
-Include = Literal["item.input_audio_transcription.logprobs"]
+Include = Literal["item.input_audio_transcription.logprobs", "parley.price"]
+"""The second is ours: `parley.price.updated` after everything that was charged."""
 
 
 class RealtimeConfig(Wire, tag="realtime"):

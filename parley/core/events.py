@@ -378,6 +378,14 @@ class RateLimitsUpdated(ServerEvent, tag="rate_limits.updated"):
     rate_limits: tuple[RateLimit, ...]
 
 
+class PriceUpdated(ServerEvent, tag="parley.price.updated"):
+    """Ours, for who asks by ``include: ["parley.price"]``: what something has cost in micro-credits, and all so far."""
+
+    charged_for: str
+    micro: int
+    session_micro: int
+
+
 AnyServerEvent = (
     Error
     | SessionCreated
@@ -414,4 +422,5 @@ AnyServerEvent = (
     | FunctionCallArgumentsDelta
     | FunctionCallArgumentsDone
     | RateLimitsUpdated
+    | PriceUpdated
 )

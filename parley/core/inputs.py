@@ -9,6 +9,7 @@ from typing import dataclass_transform
 import msgspec
 
 from parley.core.events import AnyClientEvent, EventId
+from parley.core.rates import Rate
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
@@ -138,6 +139,20 @@ class CutOff(Input):
     finish_sentence: bool = False
 
 
+class Rates(Input):
+    """How the limits of whoever pays stand, in place of what was told before (protocol.md 6.6); none: no limits."""
+
+    rates: tuple[Rate, ...]
+
+
+class Charged(Input):
+    """A response or a transcription was charged, and so much has been charged in all."""
+
+    charged_for: str
+    micro: int
+    session_micro: int
+
+
 class Left(Input):
     """The last transport is gone: stop all work."""
 
@@ -158,5 +173,7 @@ AnyInput = (
     | Tick
     | Drain
     | CutOff
+    | Rates
+    | Charged
     | Left
 )

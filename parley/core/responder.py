@@ -14,10 +14,11 @@ from parley.core.effects import AnyEffect, Generate, Meter, Send, Start, Stop, T
 from parley.core.events import AnyServerEvent, RateLimitsUpdated
 from parley.core.inputs import Called, Ended, Failed, Generated, Said, Spoke
 from parley.core.playback import Playback
+from parley.core.rates import Allowance, Rate, refusal
 from parley.core.responses import Plan, Run, plan
 from parley.core.terms import Terms
 from parley.core.timing import Clock
-from parley.core.usage import Line, RateWindow, Tokens, common_prefix, fit, input_budget, prompt_line, usage
+from parley.core.usage import Line, Tokens, common_prefix, fit, input_budget, prompt_line, usage
 from parley.errors import ERRORS, EngineError, RequestError
 from parley.ids import NewId
 
@@ -66,7 +67,8 @@ class Responder:
         self._playback = playback
         self._cut_off: tuple[str, str] | None = None
         """Code and message of what ends each response before its next sentence; none may begin."""
-        self._rates = RateWindow(terms.requests_per_minute, terms.tokens_per_minute, now)
+        shown = (Rate("requests", terms.requests_per_minute), Rate("tokens", terms.tokens_per_minute))
+        self._allowance = Allowance(shown, now)
         self._read_before: tuple[Line, ...] = ()
 
     @property
@@ -97,7 +99,13 @@ class Responder:
         clock: Clock,
         now: float,
     ) -> Run:
-        """Announce a response; it generates as soon as nothing of `waits_for` is missing. Call `check_room` first."""
+        """Announce a response; it generates as soon as nothing of `waits_for` is missing. Call `check_room` first.
+
+        Where a limit is used up it fails at once (protocol.md 8.3: `rate_limit_exceeded` in its status details).
+        """
+        stopped_by = self._allowance.used_up(now)
+        if stopped_by is not None:
+            self.drop_draft()
         draft = self._draft
         response_id = draft.work.work_id if draft is not None else self._new_id("resp")
         run = self._run(response_id, config, options, clock)
@@ -108,10 +116,18 @@ class Responder:
         if run.plan.in_conversation:
             self.active = run
         run.create()
-        self._say(RateLimitsUpdated(rate_limits=self._rates.spend(1, 0, now)))
-        if not waits_for:
+        if stopped_by is None:
+            self._allowance.spend(now, requests=1)
+        self._say(RateLimitsUpdated(rate_limits=self._allowance.rows(now)))
+        if stopped_by is not None:
+            self._fail(run, "rate_limit_exceeded", refusal(stopped_by), now)
+        elif not waits_for:
             self._generate(run, config.truncation, now)
         return run
+
+    def know_rates(self, rates: Sequence[Rate], now: float) -> None:
+        """How the limits stand, the responses that run not counted yet."""
+        self._allowance.told(rates, len(self._runs), now)
 
     def words_have_come(self, work_id: str, truncation: Truncation, now: float) -> None:
         """A transcription has ended: responses that waited for it alone can start."""
@@ -162,9 +178,9 @@ class Responder:
 
     # ---- drafts
 
-    def draft(self, config: RealtimeConfig, entries: Sequence[Entry], words: str) -> None:
+    def draft(self, config: RealtimeConfig, entries: Sequence[Entry], words: str, now: float) -> None:
         """Begin to answer on the guess that the user's turn ends with `words`."""
-        if self.active is not None or self._draft is not None:
+        if self.active is not None or self._draft is not None or self._allowance.used_up(now) is not None:
             return
         run = self._run(self._new_id("resp"), config, ResponseOptions(), Clock())
         try:
@@ -284,7 +300,7 @@ class Responder:
         for call_id in run.completed_calls:
             self.open_calls.add(call_id)
             run.clock.tool_start = now
-        self._rates.spend(0, spent.total_tokens, now)
+        self._allowance.spend(now, tokens=spent.total_tokens)
         self._emit(
             Meter(
                 turn=Turn(

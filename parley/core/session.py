@@ -178,6 +178,10 @@ class Session:
             case i.CutOff():
                 self._cut_off = self._cut_off or event
                 self._responder.cut_off(event.code, event.message, self._now, finish_sentence=event.finish_sentence)
+            case i.Rates():
+                self._responder.know_rates(event.rates, self._now)
+            case i.Charged():
+                self._tell_price(event)
             case i.Left():
                 self._end("session_closed", "The client has left.")
             case _:
@@ -277,7 +281,7 @@ class Session:
     def _draft(self, listening: Listening, words: str) -> None:
         if isinstance(self.config, RealtimeConfig) and not self._user.pending_for(self._conversation):
             guess = Entry(Message(id=listening.item_id, role="user", content=(InputAudio(transcript=words),)))
-            self._responder.draft(self.config, [*self._conversation, guess], words)
+            self._responder.draft(self.config, [*self._conversation, guess], words, self._now)
 
     def _words(self, listening: Listening, heard: i.Transcribed) -> None:
         """The last word on a turn: the item gets its transcript, and whoever waited for it goes on."""
@@ -497,6 +501,14 @@ class Session:
             self._user.give_up()
             self._idle_until = None
         self._say(e.SessionUpdated(session=self._effective()))
+
+    def _tell_price(self, charged: i.Charged) -> None:
+        if self.config.include and "parley.price" in self.config.include:
+            self._say(
+                e.PriceUpdated(
+                    charged_for=charged.charged_for, micro=charged.micro, session_micro=charged.session_micro
+                )
+            )
 
     def _check_prompt_size(self, config: SessionConfig) -> None:
         """Instructions and tools together (protocol.md 6.5). Counting is skipped where there is no need to."""

@@ -1,4 +1,4 @@
-"""Tokens by kind (protocol.md 6.2), the context window (6.5), and the rate limits that a session shows (6.6).
+"""Tokens by kind (protocol.md 6.2), and the context window (6.5).
 
 Arithmetic only; text is counted by the function that the session is given.
 """
@@ -10,7 +10,7 @@ import msgspec
 
 from parley.core.config import RealtimeConfig, RetentionRatio, Truncation
 from parley.core.conversation import Entry
-from parley.core.events import CachedTokens, InputTokens, OutputTokens, RateLimit, Usage
+from parley.core.events import CachedTokens, InputTokens, OutputTokens, Usage
 from parley.core.items import FunctionCall, FunctionCallOutput, InputAudio, InputImage, Message, OutputAudio
 from parley.errors import EngineError
 
@@ -171,26 +171,3 @@ def input_budget(context_tokens: int, output_tokens: int) -> int:
 def output_limit(config: RealtimeConfig, override: object, cap: int) -> int:
     wanted = override if isinstance(override, (int, str)) else config.max_output_tokens
     return min(wanted, cap) if isinstance(wanted, int) else cap
-
-
-class RateWindow:
-    """Two buckets that refill evenly over a minute. Shows limits; refusing by them is the account's business."""
-
-    def __init__(self, requests: int, tokens: int, now: float) -> None:
-        self._limits = {"requests": requests, "tokens": tokens}
-        self._left = {"requests": float(requests), "tokens": float(tokens)}
-        self._at = now
-
-    def spend(self, requests: int, tokens: int, now: float) -> tuple[RateLimit, ...]:
-        """Take from both buckets (to zero at most) and tell how they stand."""
-        for name, limit in self._limits.items():
-            self._left[name] = min(limit, self._left[name] + (now - self._at) * limit / 60)
-        self._at = now
-        self._left["requests"] = max(0.0, self._left["requests"] - requests)
-        self._left["tokens"] = max(0.0, self._left["tokens"] - tokens)
-        return (self._row("requests"), self._row("tokens"))
-
-    def _row(self, name: str) -> RateLimit:
-        limit, left = self._limits[name], self._left[name]
-        reset = (limit - left) * 60 / limit if limit else 0.0
-        return RateLimit(name=name, limit=limit, remaining=int(left), reset_seconds=round(reset, 3))  # type: ignore[arg-type]

@@ -173,6 +173,7 @@ class LiveSession:
         self._outlets: tuple[Outlet, ...] = ()
         self._inbox: deque[AnyInput] = deque()
         self._handling = False
+        self._opened = False
         self._left = False
         """The last outlet is gone: the session ends when it has heard of that."""
         self._running: dict[str, _Running] = {}
@@ -210,6 +211,7 @@ class LiveSession:
 
     def open(self) -> None:
         """The first words, and the clock starts."""
+        self._opened = True
         self._around.metrics.sessions.inc()
         self._around.metrics.sessions_opened.inc()
         note(log, "session opened", session=self.id)
@@ -390,7 +392,8 @@ class LiveSession:
         if self.over.is_set():
             return
         self.over.set()
-        self._around.metrics.sessions.dec()
+        if self._opened:
+            self._around.metrics.sessions.dec()
         self._inbox.clear()
         self._running.clear()
         for task in self._tasks:

@@ -5,7 +5,9 @@ from typing import Final
 
 import msgspec
 
+from parley.auth.limits import RateLimited
 from parley.errors import ERRORS, EngineError, RequestError
+from parley.transports.rate_headers import refusal_headers
 
 AnyError = RequestError | EngineError
 
@@ -37,4 +39,5 @@ def body(error: AnyError) -> bytes:
 
 def headers(error: AnyError) -> dict[str, str]:
     """What goes with the envelope, its length excepted."""
-    return {"content-type": "application/json", **EXTRA_HEADERS.get(status(error), {})}
+    limited = refusal_headers(error) if isinstance(error, RateLimited) else {}
+    return {"content-type": "application/json", **EXTRA_HEADERS.get(status(error), {}), **limited}

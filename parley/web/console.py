@@ -5,7 +5,7 @@
     POST /api/console/sign-in    {"token"} of the one-time link, {"email", "password"} or {"key"}; sets the cookie
     POST /api/console/sign-out
     POST /api/console/secret     {"session"}: a short-lived credential for one call
-    GET  /api/sessions[/{id}]    see `sessions`
+    /api/sessions…               see `sessions`
 
 console/openapi.json describes them. What the cookie opens is guarded by `sign_in`.
 """
@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from parley import __version__
@@ -27,9 +27,11 @@ from parley.auth.credentials import Credential
 from parley.auth.gate import Gate
 from parley.catalog import DEFAULT_MODEL, DEFAULT_VOICE, MODELS, TRANSCRIPTION_MODELS, VOICES
 from parley.errors import RequestError
+from parley.live.recording import Recordings
 from parley.transports.sessions import ga_session
+from parley.web import sessions
+from parley.web.answers import private
 from parley.web.bodies import body_of
-from parley.web.sessions import SessionBook
 from parley.web.sign_in import SignIn, Visitor, check_csrf, check_host, check_same_origin, cookie_name, set_cookie
 
 BUILT: Final = Path(__file__).parent / "console_dist"
@@ -121,10 +123,10 @@ class Files:
 # ---- routes
 
 
-def routes(desk: Desk, sign_in: SignIn, book: SessionBook, files: Files | None = None) -> list[Route]:
+def routes(desk: Desk, sign_in: SignIn, recordings: Recordings, files: Files | None = None) -> list[Route]:
     """Everything above, as routes."""
     shelf = files or Files()
-    api = Api(desk, sign_in, book)
+    api = Api(desk, sign_in, recordings)
 
     async def page(request: Request) -> Response:
         host = check_host(request, desk.hosts)
@@ -142,23 +144,22 @@ def routes(desk: Desk, sign_in: SignIn, book: SessionBook, files: Files | None =
         Route("/api/console/sign-in", api.enter, methods=["POST"]),
         Route("/api/console/sign-out", api.leave, methods=["POST"]),
         Route("/api/console/secret", api.secret, methods=["POST"]),
-        Route("/api/sessions", api.sessions),
-        Route("/api/sessions/{session_id}", api.session),
+        *sessions.routes(recordings, api.signed_in),
     ]
 
 
 class Api:
     """What the page calls."""
 
-    def __init__(self, desk: Desk, sign_in: SignIn, book: SessionBook) -> None:
+    def __init__(self, desk: Desk, sign_in: SignIn, recordings: Recordings) -> None:
         self._desk = desk
         self._sign_in = sign_in
-        self._book = book
+        self._recordings = recordings
 
     async def about(self, request: Request) -> Response:
-        visitor = await self._signed_in(request)
+        visitor = await self.signed_in(request)
         user = visitor.user
-        return _private(
+        return private(
             {
                 "csrf": visitor.csrf,
                 "user": {"id": user.id, "name": user.name, "email": user.email, "role": user.role},
@@ -171,6 +172,7 @@ class Api:
                 "default_voice": DEFAULT_VOICE,
                 "ice_servers": self._desk.ice_servers(),
                 "engines": self._desk.facts()["engines"],
+                "recording": {"record": self._recordings.record, "days": self._recordings.days},
             }
         )
 
@@ -198,14 +200,14 @@ class Api:
         )
 
     async def leave(self, request: Request) -> Response:
-        visitor = await self._signed_in(request)
+        visitor = await self.signed_in(request)
         await self._desk.accounts.end_session(visitor.user.id, visitor.session)
         response = Response(status_code=204)
         set_cookie(response, request, request.headers["host"].lower(), "", 0)
         return response
 
     async def secret(self, request: Request) -> Response:
-        user = (await self._signed_in(request)).user
+        user = (await self.signed_in(request)).user
         match await _body(request):
             case {"session": dict(session)}:
                 config = ga_session(session)
@@ -220,27 +222,15 @@ class Api:
             origins=(request.headers["origin"].lower(),),
         )
         minted = await self._desk.secrets.mint(binding, seconds=SECRET_S, uses=1)
-        return _private({"value": minted.value, "expires_at": minted.expires_at})
+        return private({"value": minted.value, "expires_at": minted.expires_at})
 
-    async def sessions(self, request: Request) -> Response:
-        await self._signed_in(request)
-        return _private({"data": self._book.list()})
-
-    async def session(self, request: Request) -> Response:
-        await self._signed_in(request)
-        return _private(self._book.get(request.path_params["session_id"]))
-
-    async def _signed_in(self, request: Request) -> Visitor:
+    async def signed_in(self, request: Request) -> Visitor:
         """Who sent a request that its cookie opens. Raises `RequestError`."""
         host = check_host(request, self._desk.hosts)
         check_same_origin(request, host)
         visitor = await self._sign_in.check(request.cookies.get(cookie_name(host)))
         check_csrf(request, visitor.csrf)
         return visitor
-
-
-def _private(content: dict[str, Any]) -> Response:
-    return JSONResponse(content, headers={"cache-control": "no-store", "x-content-type-options": "nosniff"})
 
 
 async def _body(request: Request) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Which pages of other origins may read what we answer: those that bring a credential of their own, on the
 paths that begin a call.
 
-No answer on these paths depends on a cookie, so there is nothing that a foreign page could borrow; every other path is
-for pages of this server (protocol.md 11).
+What they are answered never depends on a cookie (/api/realtime takes that of our own page only), so there is nothing
+that a foreign page could borrow; every other path is for pages of this server (protocol.md 11).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,7 +18,7 @@ from parley.web.errors import answer
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 HEADERS: Final = (
-    "authorization", "content-type", "accept", "openai-beta", "openai-organization", "openai-project",
+    "authorization", "x-api-key", "content-type", "accept", "openai-beta", "openai-organization", "openai-project",
     "openai-safety-identifier", "x-openai-agents-sdk", "user-agent",
 )  # fmt: skip
 """What clients send. Authorization must be named: a wildcard does not cover it."""

@@ -1,61 +1,120 @@
-"""GET /api/sessions and /api/sessions/{id}: sessions of this process, live and lately ended, for the console.
+"""Sessions of the signed-in account, live and past, for the console.
 
-Who, when, and the figures of every turn. Never what was said.
+    GET    /api/sessions?limit=50&after=…     newest first; `next` of the answer is `after` of the next page
+    GET    /api/sessions/{id}                 figures of every turn, usage, and the transcript where it is kept
+    GET    /api/sessions/{id}/audio           Ogg Opus, user left, assistant right; ranges, `?download=1`
+    DELETE /api/sessions/{id}
+
+How much is kept, and for how long, the operator says (`record`, `record_days`).
 """
 
-import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+import msgspec
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
 from parley.errors import RequestError
+from parley.live.past import Place, Saved, Summary
+from parley.live.recording import Recordings
+from parley.live.tape import PEAKS_PER_S
+from parley.web.answers import PRIVATE, private
+from parley.web.sign_in import Visitor
 
-SESSIONS_KEPT: Final = 200
-TURNS_KEPT: Final = 500
-"""Per session."""
+MEDIA_TYPE: Final = "audio/ogg"
+PAGE_MAX: Final = 200
+PAGE: Final = 50
+PLACE: Final = re.compile(r"(\d{1,15})\.([A-Za-z0-9_-]{1,128})")
+"""A place in the list: milliseconds of Unix time, and an id."""
+
+Who = Callable[[Request], Awaitable[Visitor]]
+"""Who sent a request. Raises `RequestError`."""
 
 
-class SessionBook:
-    """`now` is Unix seconds."""
+def routes(recordings: Recordings, who: Who) -> list[Route]:
+    async def page(request: Request) -> Response:
+        visitor = await who(request)
+        limit, after = _limit(request), _place(request)
+        found = await recordings.page(visitor.user.account, limit + 1, after)
+        following = found[limit - 1] if len(found) > limit else None
+        return private(
+            {
+                "data": [_told(summary) for summary in found[:limit]],
+                "next": following and f"{following.opened_at}.{following.id}",
+            }
+        )
 
-    def __init__(self, now: Callable[[], float] = time.time) -> None:
-        self._now = now
-        self._sessions: OrderedDict[str, dict[str, Any]] = OrderedDict()
+    async def one(request: Request) -> Response:
+        visitor = await who(request)
+        return private(_told_whole(await recordings.one(visitor.user.account, request.path_params["session_id"])))
 
-    def opened(self, session_id: str, model: str, call_id: str | None = None) -> None:
-        self._sessions[session_id] = {
-            "id": session_id,
-            "call_id": call_id,
-            "model": model,
-            "opened_at": self._now(),
-            "ended_at": None,
-            "turns": [],
-        }
-        while len(self._sessions) > SESSIONS_KEPT:
-            self._forget_one()
+    async def sound(request: Request) -> Response:
+        visitor = await who(request)
+        path = await recordings.sound(visitor.user.account, request.path_params["session_id"])
+        kind = "attachment" if "download" in request.query_params else "inline"
+        return FileResponse(
+            path, headers=PRIVATE, media_type=MEDIA_TYPE, filename=path.name, content_disposition_type=kind
+        )
 
-    def turn(self, session_id: str, fields: Mapping[str, object]) -> None:
-        """`fields` as `telemetry.turn_fields` makes them."""
-        session = self._sessions.get(session_id)
-        if session is not None and len(session["turns"]) < TURNS_KEPT:
-            session["turns"].append(dict(fields))
+    async def forget(request: Request) -> Response:
+        visitor = await who(request)
+        await recordings.forget(visitor.user.account, request.path_params["session_id"])
+        return Response(status_code=204)
 
-    def ended(self, session_id: str) -> None:
-        if (session := self._sessions.get(session_id)) is not None:
-            session["ended_at"] = self._now()
+    return [
+        Route("/api/sessions", page),
+        Route("/api/sessions/{session_id}", one),
+        Route("/api/sessions/{session_id}", forget, methods=["DELETE"]),
+        Route("/api/sessions/{session_id}/audio", sound),
+    ]
 
-    def list(self) -> list[dict[str, Any]]:
-        """Newest first; the number of turns instead of the turns."""
-        return [{**session, "turns": len(session["turns"])} for session in reversed(self._sessions.values())]
 
-    def get(self, session_id: str) -> dict[str, Any]:
-        """Raises `RequestError` with `session_not_found`."""
-        session = self._sessions.get(session_id)
-        if session is None:
-            raise RequestError("session_not_found", f"No session {session_id[:64]!r} is remembered here.", "session_id")
-        return session
+def _limit(request: Request) -> int:
+    given = request.query_params.get("limit", str(PAGE))
+    if not (given.isdecimal() and 1 <= int(given) <= PAGE_MAX):
+        raise RequestError("invalid_value", f"Invalid 'limit'. Use a number from 1 to {PAGE_MAX}.", "limit")
+    return int(given)
 
-    def _forget_one(self) -> None:
-        """The oldest that ended, or the oldest."""
-        ended = (session_id for session_id, session in self._sessions.items() if session["ended_at"] is not None)
-        del self._sessions[next(ended, next(iter(self._sessions)))]
+
+def _place(request: Request) -> Place | None:
+    given = request.query_params.get("after")
+    if given is None:
+        return None
+    place = PLACE.fullmatch(given)
+    if place is None:
+        raise RequestError("invalid_value", "Invalid 'after'. Use the `next` of the page before.", "after")
+    return Place(int(place[1]), place[2])
+
+
+def _told(summary: Summary) -> dict[str, Any]:
+    """Moments in seconds of Unix time."""
+    return {
+        "id": summary.id,
+        "call_id": summary.call_id,
+        "model": summary.model,
+        "record": summary.record,
+        "opened_at": summary.opened_at / 1_000,
+        "ended_at": None if summary.ended_at is None else summary.ended_at / 1_000,
+        "turns": summary.turns,
+        "input_tokens": summary.input_tokens,
+        "output_tokens": summary.output_tokens,
+        "sound": summary.sound,
+        "sound_ms": summary.sound_ms,
+    }
+
+
+def _told_whole(saved: Saved) -> dict[str, Any]:
+    """`transcript` is null where none is kept; `peaks` in base64, bytes of user and assistant in turn."""
+    words = saved.words
+    return {
+        **_told(saved.summary),
+        "turns": msgspec.json.decode(saved.figures.turns),
+        "usage": msgspec.json.decode(saved.figures.usage),
+        "transcript": None if words is None else msgspec.json.decode(words.lines),
+        "transcript_cut": words is not None and words.cut,
+        "peaks": "" if words is None else words.peaks,
+        "peaks_per_s": PEAKS_PER_S,
+    }

@@ -124,7 +124,7 @@ def cookie_name(host: str) -> str:
 def set_cookie(response: Response, request: Request, host: str, value: str, max_age_s: int = SESSION_S) -> None:
     """`max_age_s` 0 takes the cookie away."""
     # The page's own idea of the scheme: in front of us may stand a proxy that ends TLS.
-    secure = request.headers.get("origin", "").startswith("https:")
+    secure = request.headers.get("origin", "").startswith("https:") or request.url.scheme == "https"
     response.set_cookie(
         cookie_name(host), value, max_age=max_age_s, path="/api", secure=secure, httponly=True, samesite="strict"
     )

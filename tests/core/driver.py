@@ -54,6 +54,11 @@ def cut_off(rest: str) -> i.CutOff:
     return i.CutOff(code=code, message=f"It ends: {code}.", finish_sentence=after == ["after", "sentence"])
 
 
+def charged(rest: str) -> i.Charged:
+    id, micro, session_micro = rest.split()
+    return i.Charged(charged_for=id, micro=int(micro), session_micro=int(session_micro))
+
+
 class CoreDriver:
     def __init__(self, patch: dict[str, Any], terms: dict[str, Any]) -> None:
         self.session = new_session(patch, **terms)
@@ -125,6 +130,9 @@ class CoreDriver:
 
     def _cut(self, rest: str) -> list[f.AnyEffect]:
         return self.give(cut_off(rest))
+
+    def _charged(self, rest: str) -> list[f.AnyEffect]:
+        return self.give(charged(rest))
 
     # ---- what follows
 

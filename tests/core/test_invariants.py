@@ -9,6 +9,7 @@ from parley.core import effects as f
 from parley.core import events as e
 from parley.core import inputs as i
 from parley.core.input_audio import IDLE_AUDIO_MS_MAX, SAMPLES_PER_MS
+from parley.core.rates import RATES, Rate
 from parley.core.session import Session
 from tests.core.driver import new_session
 
@@ -90,13 +91,20 @@ ENGINE = st.one_of(
     st.sampled_from(WORK_IDS).map(lambda work_id: i.Transcribed(work_id=work_id, text="hel", final=False, stable=3)),
 )
 
+TOLD = st.lists(
+    st.builds(Rate, st.sampled_from(RATES), st.integers(0, 50), st.floats(0.0, 200.0)),
+    max_size=3,
+    unique_by=lambda r: r.name,
+).map(lambda rates: i.Rates(rates=tuple(rates)))
+"""What the shell tells of the limits; about half of them are used up."""
+
 SOUND = st.tuples(st.integers(1, 40), st.booleans())
 """How many 32 ms frames, and whether they hold speech."""
 
 PASSING = st.one_of(st.integers(1, 20_000), st.just(4_000_000))
 """Milliseconds that pass."""
 
-HISTORY = st.lists(st.one_of(CLIENT, ENGINE, ENGINE, SOUND, SOUND, PASSING), max_size=60)
+HISTORY = st.lists(st.one_of(CLIENT, ENGINE, ENGINE, SOUND, SOUND, PASSING, TOLD), max_size=60)
 
 
 class Watch:

@@ -13,7 +13,7 @@ from parley.core.items import (
     OutputText,
 )
 from parley.core.output_audio import OutputAudio as Sound
-from parley.core.usage import Line, RateWindow, Tokens, common_prefix, entry_tokens, fit, input_budget, usage
+from parley.core.usage import Line, Tokens, common_prefix, entry_tokens, fit, input_budget, usage
 from parley.errors import EngineError
 from tests.core.driver import count_words
 
@@ -107,11 +107,3 @@ def test_usage_adds_up() -> None:
 
 def test_the_budget_is_what_the_answer_leaves() -> None:
     assert input_budget(32_768, 4_096) == 28_672
-
-
-def test_rate_windows_refill_within_a_minute_and_never_go_below_zero() -> None:
-    window = RateWindow(60, 600, 0.0)
-    requests, tokens = window.spend(1, 700, 0.0)
-    assert (requests.remaining, tokens.remaining, tokens.reset_seconds) == (59, 0, 60.0)
-    requests, tokens = window.spend(0, 0, 30.0)
-    assert (requests.remaining, tokens.remaining) == (60, 300)

@@ -180,3 +180,6 @@ SAMPLES: tuple[events.AnyServerEvent, ...] = (
         rate_limits=(events.RateLimit(name="tokens", limit=1000, remaining=900, reset_seconds=1.5),)
     ),
 )
+
+OURS = events.PriceUpdated(charged_for="resp_1", micro=1_250, session_micro=3_000)
+"""What the original API does not know, for who asks for it."""

@@ -7,13 +7,15 @@ import pytest
 
 from parley.core import events
 from parley.core.inputs import Malformed
+from parley.dialects.base import Dialect
+from parley.dialects.beta import BETA
 from parley.dialects.ga import GA
-from tests.dialects.samples import AT, EVENT_ID, SAMPLES
+from tests.dialects.samples import AT, EVENT_ID, OURS, SAMPLES
 from tests.oracle import check_ga
 
 
 def test_there_is_a_sample_of_every_server_event() -> None:
-    assert {type(sample) for sample in SAMPLES} == set(get_args(events.AnyServerEvent))
+    assert {type(sample) for sample in (*SAMPLES, OURS)} == set(get_args(events.AnyServerEvent))
 
 
 @pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
@@ -25,6 +27,13 @@ def test_what_is_said_is_right(event: events.AnyServerEvent) -> None:
     assert list(said)[:2] == ["type", "event_id"]
     assert "temperature" not in said.get("session", {})
     assert "temperature" not in said.get("response", {})
+
+
+@pytest.mark.parametrize("dialect", [GA, BETA], ids=["ga", "beta"])
+def test_what_is_ours_is_said_alike(dialect: Dialect) -> None:
+    (text,) = dialect.encode(OURS, EVENT_ID)
+    body = {"charged_for": "resp_1", "micro": 1_250, "session_micro": 3_000}
+    assert json.loads(text) == {"type": "parley.price.updated", "event_id": EVENT_ID, **body}
 
 
 def test_a_delta_carries_the_sound_it_is_given() -> None:

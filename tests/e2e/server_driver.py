@@ -42,7 +42,7 @@ from parley.server import Server, listen
 from parley.storage import LateStorage
 from parley.telemetry import Metrics
 from parley.transports.websocket import Door, realtime
-from tests.core.driver import STEP_MS, cut_off, new_session, posts, seen
+from tests.core.driver import STEP_MS, charged, cut_off, new_session, posts, seen
 from tests.script import Driver, Line
 
 KEY = "sk-parley-scripts"
@@ -295,6 +295,10 @@ class ServerDriver:
 
     async def _cut(self, rest: str) -> AsyncIterator[None]:
         self.live.post(cut_off(rest))
+        yield
+
+    async def _charged(self, rest: str) -> AsyncIterator[None]:
+        self.live.post(charged(rest))
         yield
 
     # ---- what follows

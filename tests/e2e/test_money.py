@@ -3,12 +3,14 @@ ends with its sentence when the credits do; a revoked key ends it within a secon
 """
 
 import asyncio
+import json
 import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from openai import AsyncOpenAI, PermissionDeniedError
@@ -122,6 +124,29 @@ async def test_an_answer_is_charged_to_the_account_of_its_key(
         assert await settled(office, user.account) == CREDIT - wanted
         statement = await office.ledger.statement(user.account)
         assert sum(line.moved for line in statement.lines if line.kind in ("capture", "close")) == wanted
+
+
+async def test_event_ledger_and_price_agree(server: Server, place: tuple[Path, str], backends: Backends) -> None:
+    backends.reset()
+    async with office_of(place) as office:
+        user, made = await newcomer(office, CREDIT)
+        sdk = AsyncOpenAI(base_url=server.base_url, api_key=made.value)
+        async with sdk, sdk.realtime.connect(model=MODEL) as connection:
+            opened = await connection.recv()
+            assert opened.type == "session.created"
+            session: Any = {"type": "realtime", "include": ["parley.price"]}
+            await connection.session.update(session=session)
+            told = 0
+            for _ in range(3):
+                await connection.response.create()
+                while True:
+                    event = json.loads(await connection.recv_bytes())
+                    if event["type"] == "parley.price.updated":
+                        break
+                told += event["micro"]
+                assert event["session_micro"] == told
+        assert await settled(office, user.account) == CREDIT - told
+        assert told > 0
 
 
 async def test_the_local_key_pays_from_the_operators_own(server: Server, place: tuple[Path, str]) -> None:

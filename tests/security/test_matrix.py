@@ -49,6 +49,9 @@ ROUTES: dict[tuple[str, str], Opens] = {
     ("GET", "/api/openapi.json"): Opens.PUBLIC,
     ("GET", "/api/docs"): Opens.PUBLIC,
     ("POST", "/api/console/sign-in"): Opens.PUBLIC,
+    ("GET", "/api/console/sign-in"): Opens.PUBLIC,
+    ("GET", "/api/console/oidc"): Opens.PUBLIC,
+    ("GET", "/api/console/oidc/callback"): Opens.PUBLIC,
     ("GET", "/api/console"): Opens.COOKIE,
     ("POST", "/api/console/sign-out"): Opens.COOKIE,
     ("POST", "/api/console/secret"): Opens.COOKIE,
@@ -74,6 +77,8 @@ ROUTES: dict[tuple[str, str], Opens] = {
     ("GET", "/api/usage"): Opens.MANAGE,
     ("GET", "/api/usage.csv"): Opens.MANAGE,
     ("GET", "/api/prices"): Opens.MANAGE,
+    ("GET", "/api/limits"): Opens.MANAGE,
+    ("PUT", "/api/accounts/{account_id}/limits"): Opens.ADMIN,
     ("POST", "/api/credits"): Opens.ADMIN,
     ("PUT", "/api/prices/{model}"): Opens.ADMIN,
     ("GET", "/api/users"): Opens.ADMIN,
@@ -103,12 +108,14 @@ ROUTES: dict[tuple[str, str], Opens] = {
 """`GET /v1/realtime` without an upgrade says that one is needed; `*` and the last line say that nothing is there."""
 
 REFUSED = {401, 403}
+AWAY = "http://127.0.0.1:9"
 IDS = {"model": "gpt-realtime", "path": "nothing"}
 
 
 def table(home: Path) -> set[tuple[str, str]]:
     """The route table as it is. OPTIONS and HEAD follow from the others."""
-    house = House(Settings(home=home, stt_url="http://127.0.0.1:9", tts_url="http://127.0.0.1:9"), ApiKeys(["k"]))
+    settings = Settings(home=home, stt_url=AWAY, tts_url=AWAY, oidc_issuer=AWAY)
+    house = House(settings, ApiKeys(["k"]))
     found: set[tuple[str, str]] = set()
     for route in house.app.routes:
         match route:
@@ -150,7 +157,7 @@ class Town(NamedTuple):
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     home = tmp_path_factory.mktemp("town")
-    with running_backends() as backends, running_server(home, env=backends.env()) as server:
+    with running_backends() as backends, running_server(home, env=backends.env(PARLEY_OIDC_ISSUER=AWAY)) as server:
         yield settle(server)
 
 
@@ -297,8 +304,10 @@ def test_every_caller_at_every_route(town: Town, method: str, path: str) -> None
         if welcome and (method, path) in HARMFUL:
             continue
         answer = try_it(town, method, place, headers)
-        if opens is Opens.PUBLIC and path == "/api/console/sign-in":
+        if (method, path) == ("POST", "/api/console/sign-in"):
             assert answer.status in (400, 403), (kind, answer)  # 403 without our page's origin
+        elif "oidc" in path:
+            assert answer.status in (401, 502), (kind, answer)  # nothing was begun; nobody is there
         elif welcome:
             assert answer.status not in REFUSED and answer.status != 500, (kind, answer)
         elif opens in (Opens.KEY, Opens.KEY_OR_SECRET):
@@ -331,7 +340,9 @@ def without(body: str, ids: dict[str, str]) -> str:
     return body
 
 
-@pytest.mark.parametrize("path", ["/api/keys", "/api/credits", "/api/credits/lines", "/api/usage", "/api/projects"])
+@pytest.mark.parametrize(
+    "path", ["/api/keys", "/api/credits", "/api/credits/lines", "/api/usage", "/api/projects", "/api/limits"]
+)
 def test_another_account_cannot_be_named(town: Town, path: str) -> None:
     for kind in OF_BOB:
         hers, none = (

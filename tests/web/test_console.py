@@ -14,12 +14,16 @@ from starlette.testclient import TestClient
 from parley.auth.accounts import LINK_S, SESSION_S, Accounts
 from parley.auth.api_keys import ApiKeys
 from parley.auth.client_secrets import ClientSecrets, MemoryStore
-from parley.auth.gate import Gate
+from parley.auth.gate import LOCAL_ACCOUNT, Gate
+from parley.core.effects import Stamps, Turn
+from parley.core.events import TranscriptionCompleted
+from parley.live.recorder import Recorder
+from parley.live.recording import Recordings
 from parley.office import Office
 from parley.settings import Settings
 from parley.web import errors
 from parley.web.console import Desk, Files, routes
-from parley.web.sessions import SESSIONS_KEPT, SessionBook
+from parley.web.sessions import PAGE_MAX
 from parley.web.sign_in import SignIn
 from tests.conftest import ROOT
 
@@ -39,7 +43,8 @@ class House:
         asyncio.run(self.office.open())
         self.accounts = Accounts(self.office.storage, b"pepper", now=lambda: self.now)
         self.sign_in = SignIn(self.accounts, b"secret")
-        self.book = SessionBook(lambda: self.now)
+        clock = lambda: self.now  # noqa: E731
+        self.recordings = Recordings(self.office.storage, root.parent, "transcripts", 7, unix=clock, clock=clock)
         self.secrets = ClientSecrets(MemoryStore(), b"pepper")
         desk = Desk(
             Gate(ApiKeys([KEY]), self.office.keys, self.secrets),
@@ -50,7 +55,7 @@ class House:
             ["console.example", "*.parley.example"],
         )
         self.app = Starlette(
-            routes=routes(desk, self.sign_in, self.book, Files(root)), exception_handlers=errors.HANDLERS
+            routes=routes(desk, self.sign_in, self.recordings, Files(root)), exception_handlers=errors.HANDLERS
         )
 
     def client(self, url: str = URL) -> TestClient:
@@ -287,32 +292,49 @@ def test_without_a_build_it_says_how(tmp_path: Path) -> None:
 # ---- sessions
 
 
+def keep(house: House, session: str, account: str = LOCAL_ACCOUNT) -> Recorder:
+    """A session that begins, and is answered once."""
+    recorder = house.recordings.open(session, account=account, model="gpt-realtime")
+    recorder.sent(TranscriptionCompleted(item_id="item_1", content_index=0, transcript="Hello?", usage={}))
+    recorder.turn(Turn(kind="response", id="resp_1", item_id=None, model="m", status="completed", stamps=Stamps()))
+    return recorder
+
+
 def test_sessions_live_and_past(house: House, page: Page) -> None:
-    house.book.opened("sess_1", "gpt-realtime")
-    house.book.opened("sess_2", "gpt-realtime-mini", "rtc_2")
-    house.book.turn("sess_1", {"kind": "response", "id": "resp_1", "status": "completed", "tokens_in": 3})
+    keep(house, "sess_1").ended()
     house.now += 60
-    house.book.ended("sess_1")
-    house.book.turn("sess_gone", {})
+    keep(house, "sess_2")
+    keep(house, "sess_other", "another account")
     listed = page.client.get("/api/sessions").json()["data"]
     assert [(one["id"], one["turns"], one["ended_at"]) for one in listed] == [
-        ("sess_2", 0, None),
-        ("sess_1", 1, house.now),
+        ("sess_2", 1, None),
+        ("sess_1", 1, house.now - 60),
     ]
-    assert page.client.get("/api/sessions/sess_1").json()["turns"][0]["tokens_in"] == 3
-    assert code(page.client.get("/api/sessions/sess_9")) == "session_not_found"
+    whole = page.client.get("/api/sessions/sess_1").json()
+    assert whole["turns"][0]["id"] == "resp_1" and whole["transcript"][0]["text"] == "Hello?"
+    for path in ("/api/sessions/sess_9", "/api/sessions/sess_other", "/api/sessions/sess_other/audio"):
+        assert code(page.client.get(path)) == "session_not_found"
 
 
-def test_old_sessions_are_forgotten_ended_ones_first(house: House) -> None:
-    house.book.opened("live", "m")
-    house.book.opened("over", "m")
-    house.book.ended("over")
-    for number in range(SESSIONS_KEPT - 1):
-        house.book.opened(f"sess_{number}", "m")
-    listed = [session["id"] for session in house.book.list()]
-    assert len(listed) == SESSIONS_KEPT
-    assert "live" in listed
-    assert "over" not in listed
+def test_pages_of_sessions(house: House, page: Page) -> None:
+    for number in range(5):
+        keep(house, f"sess_{number}").ended()
+        house.now += 1
+    first = page.client.get("/api/sessions?limit=3").json()
+    second = page.client.get(f"/api/sessions?limit=3&after={first['next']}").json()
+    assert [one["id"] for one in first["data"] + second["data"]] == [f"sess_{number}" for number in (4, 3, 2, 1, 0)]
+    assert second["next"] is None
+    for wrong in ("limit=0", f"limit={PAGE_MAX + 1}", "limit=x", "after=nonsense", "after=1.2.3"):
+        assert code(page.client.get(f"/api/sessions?{wrong}")) == "invalid_value"
+
+
+def test_only_our_own_page_deletes(house: House, page: Page) -> None:
+    keep(house, "sess_1").ended()
+    for headers in ({}, {**page.headers, "x-parley-csrf": "no"}, {**page.headers, "origin": "http://evil.example"}):
+        assert code(page.client.delete("/api/sessions/sess_1", headers=headers)) == "origin_not_allowed"
+    assert page.client.delete("/api/sessions/sess_1", headers=page.headers).status_code == 204
+    assert code(page.client.delete("/api/sessions/sess_1", headers=page.headers)) == "session_not_found"
+    assert code(house.client().get("/api/sessions")) == "sign_in_required"
 
 
 # ---- the description
@@ -320,8 +342,7 @@ def test_old_sessions_are_forgotten_ended_ones_first(house: House) -> None:
 
 def test_answers_are_as_described(house: House, page: Page) -> None:
     document = json.loads((ROOT / "console" / "openapi.json").read_text())
-    house.book.opened("sess_1", "gpt-realtime")
-    house.book.turn("sess_1", {"kind": "response", "id": "resp_1", "status": "completed", "first_audio_ms": 12.5})
+    keep(house, "sess_1")
 
     def check(path: str, method: str, response: Any) -> None:
         described = document["paths"][path][method]["responses"][str(response.status_code)]
@@ -336,3 +357,4 @@ def test_answers_are_as_described(house: House, page: Page) -> None:
     check("/api/sessions", "get", page.client.get("/api/sessions"))
     check("/api/sessions/{session_id}", "get", page.client.get("/api/sessions/sess_1"))
     check("/api/sessions/{session_id}", "get", page.client.get("/api/sessions/none"))
+    check("/api/sessions/{session_id}/audio", "get", page.client.get("/api/sessions/sess_1/audio"))
