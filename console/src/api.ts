@@ -2,15 +2,24 @@
 
 import createClient from "openapi-fetch";
 import type { components, paths } from "./api-schema.js";
+import type { paths as ManagementPaths } from "./management-schema.js";
 import { problem, ProblemError } from "./model/problems.js";
 import type { SessionConfig } from "./model/settings.js";
 
 export type About = components["schemas"]["About"];
 export type ServerSession = components["schemas"]["SessionSummary"];
 export type ServerTurn = components["schemas"]["TurnFigures"];
+export type KeptSession = components["schemas"]["Session"];
+export type KeptLine = components["schemas"]["Line"];
+
+export type Credential = { token: string } | { key: string } | { email: string; password: string };
+
+/** Event of the window: the server no longer knows who is here. */
+export const SIGNED_OUT = "parley-signed-out";
 
 let csrf = "";
-const client = createClient<paths>({ baseUrl: location.origin });
+/** What `management.ts` asks with, too. */
+export const client = createClient<paths & ManagementPaths>({ baseUrl: location.origin });
 client.use({
   onRequest({ request }) {
     if (csrf) request.headers.set("x-parley-csrf", csrf);
@@ -24,8 +33,8 @@ interface Refusal {
   error?: { message?: string; code?: string | null };
 }
 
-/** The answer, or: `SignedOut`, or `ProblemError` with the server's sentence. */
-async function answer<T>(request: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
+/** The answer, or: `SignedOut`, or `ProblemError` with the server's sentence; `code` is what a refusal is called. */
+export async function answer<T>(request: Promise<{ data?: T; error?: unknown; response: Response }>, code = "refused"): Promise<T> {
   let result;
   try {
     result = await request;
@@ -34,8 +43,11 @@ async function answer<T>(request: Promise<{ data?: T; error?: unknown; response:
   }
   if (result.response.ok) return result.data as T;
   const message = (result.error as Refusal | undefined)?.error?.message ?? `HTTP ${result.response.status}`;
-  if (result.response.status === 401) throw new SignedOut(message);
-  throw new ProblemError(problem(result.response.status === 503 ? "server_draining" : "refused", message));
+  if (result.response.status === 401) {
+    if (csrf) dispatchEvent(new Event(SIGNED_OUT));
+    throw new SignedOut(message);
+  }
+  throw new ProblemError(problem(result.response.status === 503 ? "server_draining" : code, message));
 }
 
 export async function about(): Promise<About> {
@@ -44,7 +56,11 @@ export async function about(): Promise<About> {
   return found;
 }
 
-export const signIn = (credential: { token: string } | { key: string }): Promise<unknown> =>
+/** For what is no JSON: a request of the one who is signed in. */
+export const fetchSignedIn = (path: string, init: RequestInit): Promise<Response> =>
+  fetch(path, { ...init, headers: { ...init.headers, "x-parley-csrf": csrf } });
+
+export const signIn = (credential: Credential): Promise<unknown> =>
   answer(client.POST("/api/console/sign-in", { body: credential }));
 
 export async function signOut(): Promise<void> {
@@ -56,7 +72,18 @@ export async function signOut(): Promise<void> {
 export const secret = async (session: SessionConfig): Promise<string> =>
   (await answer(client.POST("/api/console/secret", { body: { session } }))).value;
 
-export const serverSessions = async (): Promise<ServerSession[]> => (await answer(client.GET("/api/sessions"))).data;
+/** Sessions that the server keeps, newest first; `next` is where the following page begins. */
+export const serverSessions = (after?: string): Promise<{ data: ServerSession[]; next: string | null }> =>
+  answer(client.GET("/api/sessions", { params: { query: after ? { after } : {} } }));
+
+export const keptSession = (id: string): Promise<KeptSession> =>
+  answer(client.GET("/api/sessions/{session_id}", { params: { path: { session_id: id } } }));
+
+export const forgetSession = (id: string): Promise<unknown> =>
+  answer(client.DELETE("/api/sessions/{session_id}", { params: { path: { session_id: id } } }));
+
+/** Where the sound of a kept session is. */
+export const soundUrl = (id: string): string => `/api/sessions/${encodeURIComponent(id)}/audio`;
 
 export const serverTurns = async (id: string): Promise<ServerTurn[]> =>
   (await answer(client.GET("/api/sessions/{session_id}", { params: { path: { session_id: id } } }))).turns;

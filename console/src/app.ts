@@ -5,7 +5,7 @@ import { clock } from "./model/format.js";
 import { asProblem, type Problem } from "./model/problems.js";
 import * as db from "./model/session-db.js";
 import { recall, remember } from "./model/storage.js";
-import { href, go, PAGES, place, type Page } from "./router.js";
+import { href, go, place, type Page } from "./router.js";
 import { shared } from "./styles/shared.js";
 import { talk } from "./talk.js";
 import { applyTheme, setTheme, theme, type Theme } from "./theme.js";
@@ -14,13 +14,34 @@ import { Watch } from "./watch.js";
 import "./pages/sign-in-page.js";
 import "./pages/talk-page.js";
 
-const NAV: Record<Page, { label: string; glyph: string; about: string }> = {
+interface Entry {
+  label: string;
+  glyph: string;
+  about: string;
+  admins?: boolean;
+}
+
+const NAV: Record<Page, Entry> = {
   talk: { label: "Talk", glyph: "mic", about: "Speak with it" },
   turns: { label: "Turns", glyph: "gauge", about: "Where the time goes" },
   events: { label: "Events", glyph: "list", about: "Every event on the wire" },
   sessions: { label: "Sessions", glyph: "history", about: "Live and past calls" },
   code: { label: "Code", glyph: "code-xml", about: "These settings as a program" },
+  playground: { label: "Playground", glyph: "square-terminal", about: "The three endpoints of /api/realtime" },
+  "api-keys": { label: "API Keys", glyph: "key-round", about: "What programs show" },
+  credits: { label: "Credits", glyph: "wallet", about: "Balance and ledger" },
+  usage: { label: "Usage", glyph: "chart-column", about: "What was used, and what it cost" },
+  limits: { label: "Limits", glyph: "activity", about: "How much is allowed, and how much is left" },
+  prices: { label: "Prices", glyph: "tags", about: "What a model costs" },
+  users: { label: "Users", glyph: "users", about: "Who may come in", admins: true },
+  account: { label: "Account", glyph: "circle-user", about: "Who I am, and where I am signed in" },
 };
+const SECTIONS: { title: string; pages: Page[] }[] = [
+  { title: "", pages: ["talk", "turns", "events", "sessions", "code", "playground"] },
+  { title: "Settings", pages: ["api-keys", "credits", "usage", "limits", "prices", "users"] },
+];
+/** Beside each other at the bottom of a phone; the others are behind "More". */
+const TABS: Page[] = ["talk", "turns", "events", "sessions"];
 const THEMES: Record<Theme, { next: Theme; glyph: string; label: string }> = {
   system: { next: "light", glyph: "monitor", label: "Theme: system" },
   light: { next: "dark", glyph: "sun", label: "Theme: light" },
@@ -67,6 +88,25 @@ export class App extends LitElement {
         border-right: 1px solid var(--line);
         background: var(--bg);
         min-width: 0;
+        min-height: 0;
+      }
+      .links {
+        flex: 1 1 auto;
+        min-height: 96px;
+        margin: 0 -12px;
+        padding: 0 12px;
+        overflow: hidden auto;
+      }
+      .links a {
+        margin-bottom: 2px;
+      }
+      .links h2 {
+        margin: 14px 0 4px;
+        padding: 0 10px;
+        color: var(--quiet);
+        font-size: 12px;
+        font-weight: 500;
+        white-space: nowrap;
       }
       .brand {
         display: flex;
@@ -89,8 +129,8 @@ export class App extends LitElement {
         color: #fff;
         font-size: 15px;
       }
-      nav a,
-      nav .item {
+      .link,
+      .item {
         display: flex;
         align-items: center;
         gap: 10px;
@@ -107,21 +147,21 @@ export class App extends LitElement {
         white-space: nowrap;
         overflow: hidden;
       }
-      nav a wa-icon,
-      nav .item wa-icon {
+      .link wa-icon,
+      .item wa-icon {
         flex: none;
         font-size: 16px;
         color: var(--quiet);
       }
-      nav a:hover,
-      nav .item:hover {
+      .link:hover,
+      .item:hover {
         background: var(--hover);
       }
-      nav a[aria-current="page"] {
+      .link[aria-current="page"] {
         background: var(--selected);
         color: var(--text);
       }
-      nav a[aria-current="page"] wa-icon {
+      .link[aria-current="page"] wa-icon {
         color: var(--accent-text);
       }
       .call {
@@ -154,9 +194,15 @@ export class App extends LitElement {
       .slim .call .live,
       .slim .label,
       .slim .version,
+      .slim .links h2,
       .slim .brand .label,
       .slim .call .label {
         display: none;
+      }
+      .slim .links div + div {
+        margin-top: 12px;
+        padding-top: 12px;
+        border-top: 1px solid var(--line);
       }
       .skip {
         position: absolute;
@@ -175,6 +221,36 @@ export class App extends LitElement {
         display: grid;
         place-content: center;
       }
+      .more {
+        display: none;
+      }
+      .sheet {
+        position: fixed;
+        inset: auto 8px calc(64px + env(safe-area-inset-bottom)) 8px;
+        max-height: calc(100dvh - 96px);
+        width: auto;
+        margin: 0;
+        padding: 8px;
+        overflow: auto;
+        border: 1px solid var(--line-strong);
+        border-radius: var(--radius);
+        background: var(--raised);
+        box-shadow: var(--wa-shadow-l);
+      }
+      .sheet .item {
+        width: 100%;
+      }
+      .sheet .links {
+        margin: 0;
+        padding: 0;
+      }
+      .sheet .link,
+      .sheet .item {
+        height: 44px;
+      }
+      .frame .sheet .label {
+        display: inline;
+      }
       @media (max-width: 760px) {
         .frame,
         .frame.slim {
@@ -192,24 +268,38 @@ export class App extends LitElement {
           border-right: 0;
           border-top: 1px solid var(--line);
         }
-        nav a {
+        nav .links,
+        nav .links > div {
+          display: contents;
+        }
+        nav .more {
+          display: flex;
+        }
+        nav .link {
           flex: 1;
           flex-direction: column;
           justify-content: center;
           gap: 2px;
           height: 48px;
+          margin: 0;
           padding: 0;
           font-size: 11px;
         }
-        .frame nav a .label {
+        .frame nav .link .label {
           display: block;
         }
-        nav a wa-icon {
+        nav .link wa-icon {
           font-size: 18px;
         }
-        .brand,
-        .foot,
-        .grow {
+        nav .brand,
+        nav .foot,
+        nav h2,
+        nav .link:not(.tab) {
+          display: none !important;
+        }
+      }
+      @media (min-width: 761px) {
+        .sheet {
           display: none !important;
         }
       }
@@ -233,6 +323,9 @@ export class App extends LitElement {
     addEventListener("hashchange", () => void this.enter());
     addEventListener("beforeunload", (event) => {
       if (talk.busy) event.preventDefault();
+    });
+    addEventListener(api.SIGNED_OUT, () => {
+      if (this.signedIn && !talk.busy) this.signedIn = false;
     });
     void this.enter();
     void db.tidy().catch(() => undefined);
@@ -287,32 +380,65 @@ export class App extends LitElement {
   }
 
   private nav(): TemplateResult {
-    const { next, glyph, label } = THEMES[this.theme];
     return html`<nav aria-label="Console">
-      <div class="brand"><span class="logo">${icon("audio-lines")}</span><span class="label">Parley</span></div>
-      ${PAGES.map(
-        (page) => html`<a href=${href(page)} aria-current=${this.at.page === page ? "page" : "false"} title=${NAV[page].about} @click=${(event: MouseEvent) => this.follow(event, page)}>
-          ${icon(NAV[page].glyph)}<span class="label">${NAV[page].label}</span>
-        </a>`,
-      )}
-      <span class="grow"></span>
-      ${talk.busy && this.at.page !== "talk"
-        ? html`<div class="call foot">
-            <span class="live"></span><span class="label grow">Call <span class="num">${clock(talk.elapsed)}</span></span>
-            <button type="button" class="button danger icon small" aria-label="End the call" @click=${() => talk.stop()}>${icon("phone-off")}</button>
-          </div>`
-        : nothing}
-      <button type="button" class="item foot" aria-label="${label}. Switch." @click=${() => this.retheme(next)}>${icon(glyph)}<span class="label">${label}</span></button>
-      <button type="button" class="item foot" aria-label=${this.slim ? "Widen the navigation" : "Collapse the navigation"} @click=${this.toggle}>
-        ${icon(this.slim ? "panel-left-open" : "panel-left-close")}<span class="label">Collapse</span>
-      </button>
-      <button type="button" class="item foot" aria-label="Sign out" @click=${this.leave}>${icon("log-out")}<span class="label">Sign out</span></button>
-      <div class="version foot num">Parley ${talk.about?.version}</div>
-    </nav>`;
+        <div class="brand"><span class="logo">${icon("audio-lines")}</span><span class="label">Parley</span></div>
+        <div class="links">${SECTIONS.map((section) => this.section(section))}</div>
+        ${talk.busy && this.at.page !== "talk"
+          ? html`<div class="call foot">
+              <span class="live"></span><span class="label grow">Call <span class="num">${clock(talk.elapsed)}</span></span>
+              <button type="button" class="button danger icon small" aria-label="End the call" @click=${() => talk.stop()}>${icon("phone-off")}</button>
+            </div>`
+          : nothing}
+        ${this.foot()}
+        <button type="button" class="item foot" aria-label=${this.slim ? "Widen the navigation" : "Collapse the navigation"} @click=${this.toggle}>
+          ${icon(this.slim ? "panel-left-open" : "panel-left-close")}<span class="label">Collapse</span>
+        </button>
+        <div class="version foot num">Parley ${talk.about?.version}</div>
+        <button type="button" class="link tab more" popovertarget="more" aria-current=${TABS.includes(this.at.page) ? "false" : "page"}>
+          ${icon("menu")}<span class="label">More</span>
+        </button>
+      </nav>
+      <div id="more" class="sheet" popover role="navigation" aria-label="All pages">
+        <div class="links">${SECTIONS.map((section) => this.section(section))}</div>
+        ${this.foot()}
+      </div>`;
   }
 
+  private section({ title, pages }: (typeof SECTIONS)[number]): TemplateResult {
+    return html`<div>
+      ${title ? html`<h2>${title}</h2>` : nothing}
+      ${pages.filter((page) => this.may(page)).map((page) => this.link(page, NAV[page].label, NAV[page].about))}
+    </div>`;
+  }
+
+  private link(page: Page, label: string, about: string, more = ""): TemplateResult {
+    return html`<a
+      class="link ${TABS.includes(page) ? "tab" : ""} ${more}"
+      href=${href(page)}
+      aria-current=${this.at.page === page ? "page" : "false"}
+      title=${about}
+      @click=${(event: MouseEvent) => this.follow(event, page)}
+    >
+      ${icon(NAV[page].glyph)}<span class="label cut">${label}</span>
+    </a>`;
+  }
+
+  /** Who I am, and what one does with the page as a whole. */
+  private foot(): TemplateResult {
+    const { next, glyph, label } = THEMES[this.theme];
+    const user = talk.about?.user;
+    return html`${this.link("account", user?.name || user?.email || "Account", `Account: ${user?.email}`, "foot")}
+      <button type="button" class="item foot" aria-label="${label}. Switch." @click=${() => this.retheme(next)}>${icon(glyph)}<span class="label">${label}</span></button>
+      <button type="button" class="item foot" aria-label="Sign out" @click=${this.leave}>${icon("log-out")}<span class="label">Sign out</span></button>`;
+  }
+
+  private may = (page: Page): boolean => !NAV[page].admins || talk.about?.user.role === "admin";
+
   private page(): TemplateResult {
-    switch (this.at.page) {
+    const { page, rest } = this.at;
+    const about = talk.about!;
+    if (!this.may(page)) return html`<div class="empty"><h2>This page is for admins</h2><p>Ask one of them for what you need.</p></div>`;
+    switch (page) {
       case "talk":
         return html`<parley-talk-page .talk=${talk}></parley-talk-page>`;
       case "turns":
@@ -320,15 +446,32 @@ export class App extends LitElement {
       case "events":
         return html`<parley-events-page .talk=${talk}></parley-events-page>`;
       case "sessions":
-        return html`<parley-sessions-page .talk=${talk} .chosen=${this.at.rest}></parley-sessions-page>`;
+        return html`<parley-sessions-page .talk=${talk} .chosen=${rest}></parley-sessions-page>`;
       case "code":
         return html`<parley-code-page .talk=${talk}></parley-code-page>`;
+      case "playground":
+        return html`<parley-playground-page .about=${about}></parley-playground-page>`;
+      case "api-keys":
+        return html`<parley-api-keys-page .about=${about} .chosen=${rest}></parley-api-keys-page>`;
+      case "credits":
+        return html`<parley-credits-page .about=${about} .chosen=${rest}></parley-credits-page>`;
+      case "usage":
+        return html`<parley-usage-page .about=${about} .chosen=${rest}></parley-usage-page>`;
+      case "limits":
+        return html`<parley-limits-page .about=${about} .chosen=${rest}></parley-limits-page>`;
+      case "prices":
+        return html`<parley-prices-page .about=${about}></parley-prices-page>`;
+      case "users":
+        return html`<parley-users-page .about=${about}></parley-users-page>`;
+      case "account":
+        return html`<parley-account-page .about=${about} @sign-out=${this.leave}></parley-account-page>`;
     }
   }
 
   private follow(event: MouseEvent, page: Page): void {
     if (event.metaKey || event.ctrlKey || event.shiftKey) return;
     event.preventDefault();
+    this.renderRoot.querySelector<HTMLElement>("#more")?.hidePopover();
     go(page);
   }
 
@@ -350,20 +493,21 @@ export class App extends LitElement {
 }
 
 /** What most visitors need comes with the page; the rest when it is wanted. */
+const LATER: Partial<Record<Page, () => Promise<unknown>>> = {
+  turns: () => import("./pages/turns-page.js"),
+  events: () => import("./pages/events-page.js"),
+  sessions: () => import("./pages/sessions-page.js"),
+  code: () => import("./pages/code-page.js"),
+  playground: () => import("./pages/playground-page.js"),
+  "api-keys": () => import("./pages/api-keys-page.js"),
+  credits: () => import("./pages/credits-page.js"),
+  usage: () => import("./pages/usage-page.js"),
+  limits: () => import("./pages/limits-page.js"),
+  prices: () => import("./pages/prices-page.js"),
+  users: () => import("./pages/users-page.js"),
+  account: () => import("./pages/account-page.js"),
+};
+
 async function load(page: Page): Promise<void> {
-  switch (page) {
-    case "talk":
-      return;
-    case "turns":
-      await import("./pages/turns-page.js");
-      return;
-    case "events":
-      await import("./pages/events-page.js");
-      return;
-    case "sessions":
-      await import("./pages/sessions-page.js");
-      return;
-    case "code":
-      await import("./pages/code-page.js");
-  }
+  await LATER[page]?.();
 }

@@ -1,7 +1,10 @@
-/** Pages are paths under /console/: /console/events, /console/sessions/{id}. */
+/** Pages are paths under /console/: /console/events, /console/sessions/{id}, /console/credits/{account}. */
 
 export const BASE = "/console/";
-export const PAGES = ["talk", "turns", "events", "sessions", "code"] as const;
+export const PAGES = [
+  "talk", "turns", "events", "sessions", "code", "playground",
+  "api-keys", "credits", "usage", "limits", "prices", "users", "account",
+] as const;
 export type Page = (typeof PAGES)[number];
 
 export interface Place {

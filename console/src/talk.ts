@@ -8,6 +8,7 @@ import * as api from "./api.js";
 import { level } from "./audio/pcm.js";
 import { Microphone } from "./audio/microphone.js";
 import { Recorder } from "./audio/recorder.js";
+import { Backlog } from "./call/backlog.js";
 import type { Call, CallListener, Network } from "./call/call.js";
 import { WebRtcCall } from "./call/webrtc-call.js";
 import { WebSocketCall } from "./call/websocket-call.js";
@@ -32,10 +33,11 @@ export interface Sound {
   keepDays: number;
 }
 
-const RETRY_MS = [200, 500, 1000, 1000, 2000, 2000, 4000];
+/** The waits before one attempt after the other to open a lost connection; the last is repeated. */
+const RETRY_MS = [100, 300, 600, 1000];
 const RETRY_MS_MAX = 120_000;
-/** Sound that is kept while the connection is away. */
-const HELD_PIECES_MAX = 500;
+/** Speech is noticed at most so long after it began, ms. */
+const NOTICED_MS_MAX = 1_000;
 const UPDATE_AFTER_MS = 400;
 const COMPARE_AFTER_MS = 250;
 export const PEAKS_KEPT = 1_500;
@@ -83,7 +85,7 @@ export class Talk extends EventTarget {
   private call: Call | undefined;
   private microphone: Microphone | undefined;
   private sent: SessionConfig | undefined;
-  private held: { pcm: Int16Array; at: number }[] = [];
+  private backlog = new Backlog();
   private recorder: Recorder | undefined;
   private updating: ReturnType<typeof setTimeout> | undefined;
   private pressedAt = 0;
@@ -98,6 +100,11 @@ export class Talk extends EventTarget {
 
   get busy(): boolean {
     return this.state !== "idle";
+  }
+
+  /** What is written is sent, now or as soon as the connection is back. */
+  get writable(): boolean {
+    return this.live || this.state === "reconnecting";
   }
 
   /** Turns are ended by the button. */
@@ -195,14 +202,15 @@ export class Talk extends EventTarget {
   }
 
   send(event: RealtimeEvent): void {
-    this.call?.send(event);
+    if (this.state !== "reconnecting") this.call?.send(event);
+    else this.backlog.hold(event);
   }
 
   say(text: string, imageUrl?: string): void {
     const content: Record<string, unknown>[] = [];
     if (imageUrl) content.push({ type: "input_image", image_url: imageUrl });
     if (text) content.push({ type: "input_text", text });
-    if (!content.length || !this.live) return;
+    if (!content.length || !this.writable) return;
     this.silence();
     this.send({ type: "conversation.item.create", item: { type: "message", role: "user", content } });
     this.send({ type: "response.create" });
@@ -250,6 +258,11 @@ export class Talk extends EventTarget {
     this.call?.interrupt();
   }
 
+  report(problem: Problem): void {
+    this.problem = problem;
+    this.changed();
+  }
+
   dismiss(): void {
     this.problem = undefined;
     this.changed();
@@ -268,7 +281,7 @@ export class Talk extends EventTarget {
       session: config,
       microphone: this.microphone ?? null,
       speakerId: this.sound.outputId,
-      iceServers: (this.about?.ice_servers ?? []) as RTCIceServer[],
+      iceServers: async () => (await api.about()).ice_servers as RTCIceServer[],
       secret: api.secret,
       listener: this.listener(() => this.call === call),
     });
@@ -281,7 +294,7 @@ export class Talk extends EventTarget {
     call.send({ type: "session.update", session: config });
     this.began ||= performance.now();
     this.beganAt ||= Date.now();
-    if (this.microphone) this.microphone.muted = this.muted || this.byButton;
+    if (this.microphone) this.microphone.muted = this.muted || (this.byButton && !this.talking);
     this.become("live");
   }
 
@@ -331,22 +344,23 @@ export class Talk extends EventTarget {
   /** Opens the call again and tells the new session what was said. */
   private async reconnect(why: Problem): Promise<void> {
     const generation = this.generation;
+    const lostAt = performance.now();
+    const unheard = this.transcript.forget();
+    const missing = unheard !== undefined ? unheard - NOTICED_MS_MAX : this.talking ? this.pressedAt : lostAt;
     this.problem = why;
-    this.held = [];
     this.responding = false;
-    this.turns.close(performance.now());
+    this.turns.close(lostAt);
     this.transcript.close();
     this.become("reconnecting");
-    const until = performance.now() + RETRY_MS_MAX;
+    const until = lostAt + RETRY_MS_MAX;
     for (let attempt = 0; performance.now() < until; attempt++) {
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]));
       if (generation !== this.generation) return;
       try {
-        // The microphone goes on: what it hears meanwhile is sent first.
-        await this.connect(this.sent!);
+        const config = this.config();
+        await this.connect(config instanceof SettingsError ? this.sent! : config);
         if (generation !== this.generation) return;
-        for (const item of this.transcript.history()) this.restore(item);
-        for (const { pcm, at } of this.held.splice(0)) this.call?.hear(pcm, at);
+        this.handOver(this.call!, missing);
         this.transcript.note("Connected again; the conversation so far was handed over.", performance.now());
         this.problem = undefined;
         this.changed();
@@ -358,12 +372,22 @@ export class Talk extends EventTarget {
     if (generation === this.generation) await this.end(problem("server_unreachable"));
   }
 
+  /** The conversation, the sound since then, what the user sent meanwhile, and the question that got no answer. */
+  private handOver(call: Call, since: number): void {
+    const history = this.transcript.history();
+    for (const item of history) this.restore(call, item);
+    const busy = this.backlog.giveTo(call, since);
+    const last = history.at(-1);
+    const unanswered = last?.role === "user" || last?.type === "function_call_output";
+    if (unanswered && !busy && this.settings.turn.create_response) call.send({ type: "response.create" });
+  }
+
   private restored = new Set<string>();
 
-  private restore(item: Item): void {
-    const id = `item_restored_${crypto.randomUUID().replaceAll("-", "").slice(0, 12)}`;
+  private restore(call: Call, item: Item): void {
+    const id = `item_restored_${this.restored.size + 1}`;
     this.restored.add(id);
-    this.call?.send({ type: "conversation.item.create", item: { ...item, id } });
+    call.send({ type: "conversation.item.create", item: { ...item, id } });
   }
 
   // ---- what happens
@@ -440,10 +464,8 @@ export class Talk extends EventTarget {
     if (!this.busy) return;
     this.recorder?.heard(pcm, at);
     if (this.byButton && !this.talking) return;
-    if (this.state === "reconnecting") {
-      this.held.push({ pcm, at });
-      if (this.held.length > HELD_PIECES_MAX) this.held.shift();
-    } else this.call?.hear(pcm, at);
+    this.backlog.heard(pcm, at);
+    if (this.state !== "reconnecting") this.call?.hear(pcm, at);
   };
 
   private async openMicrophone(): Promise<void> {
@@ -507,6 +529,7 @@ export class Talk extends EventTarget {
     this.began = this.beganAt = this.endedAt = 0;
     this.talking = this.responding = false;
     this.recorder = undefined;
+    this.backlog = new Backlog();
     this.restored.clear();
   }
 

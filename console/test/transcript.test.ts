@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { heardChars, textOf, Transcript } from "../src/model/transcript.js";
+import { heardChars, spokenParts, textOf, Transcript } from "../src/model/transcript.js";
 
 const sound = (ms: number) => "A".repeat((ms * 48 * 4) / 3);
 
@@ -42,6 +42,35 @@ describe("what was heard of an answer", () => {
     expect(transcript.pace).toBe(0.025);
   });
 
+  it("does not run ahead of sound that is still coming", () => {
+    const transcript = new Transcript();
+    transcript.server({ type: "conversation.item.added", item: { id: "a", type: "message", role: "assistant" } }, 0);
+    transcript.server({ type: "response.output_audio_transcript.delta", item_id: "a", delta: "x".repeat(100) }, 1);
+    transcript.server({ type: "response.output_audio.delta", item_id: "a", delta: sound(100) }, 2);
+    transcript.playing("a", 50);
+    const message = transcript.get("a")!;
+    expect(heardChars(message, 0.02)).toBe(1); // 5000 ms are expected
+    transcript.server({ type: "response.output_audio.done", item_id: "a" }, 3);
+    expect(heardChars(message, 0.02)).toBe(50);
+  });
+
+  it("ends in the word that is being heard", () => {
+    const transcript = answer();
+    const message = transcript.get("a")!;
+    const parts = () => spokenParts(message, transcript.pace);
+    expect(parts()).toEqual({ before: "", now: "", after: "First part. And more." });
+    message.coming = false;
+    transcript.playing("a", 300);
+    expect(parts()).toEqual({ before: "", now: "First", after: " part. And more." });
+    transcript.playing("a", 800);
+    expect(parts()).toEqual({ before: "First ", now: "part.", after: " And more." });
+    transcript.playing("a", 2990);
+    transcript.played("a");
+    expect(parts()).toEqual({ before: "First part. And more.", now: "", after: "" });
+    transcript.cut("a", 800);
+    expect(parts()).toEqual({ before: "First part.", now: "", after: " And more." });
+  });
+
   it("is what a new session is told", () => {
     const transcript = answer();
     transcript.cut("a", 1000);
@@ -72,4 +101,34 @@ it("tool calls wait for their answer", () => {
   expect(transcript.messages[0]!.tool).toEqual({ callId: "c", name: "look", args: "{}" });
   transcript.answered("c", "42", true);
   expect(transcript.messages[0]!.tool).toMatchObject({ answer: "42", scripted: true });
+});
+
+describe("a lost connection", () => {
+  it("leaves out what was not understood, and says since when", () => {
+    const transcript = new Transcript();
+    expect(transcript.forget()).toBeUndefined();
+    transcript.server({ type: "input_audio_buffer.speech_started", item_id: "one" }, 10);
+    transcript.server({ type: "conversation.item.input_audio_transcription.completed", item_id: "one", transcript: "Hello." }, 20);
+    transcript.server({ type: "input_audio_buffer.speech_started", item_id: "two" }, 30);
+    transcript.server({ type: "input_audio_buffer.committed", item_id: "two" }, 40);
+    transcript.server({ type: "input_audio_buffer.speech_started", item_id: "three" }, 50);
+    expect(transcript.forget()).toBe(30);
+    expect(transcript.messages.map(({ id }) => id)).toEqual(["one"]);
+  });
+
+  it("hands over pictures, calls and their answers", () => {
+    const transcript = new Transcript();
+    const image = "data:image/png;base64,AAAA";
+    const add = (item: object) => transcript.server({ type: "conversation.item.added", item }, 0);
+    add({ id: "u", type: "message", role: "user", content: [{ type: "input_image", image_url: image }, { type: "input_text", text: "What is it?" }] });
+    add({ id: "f", type: "function_call", name: "look", call_id: "c1", arguments: "{}" });
+    add({ id: "g", type: "function_call", name: "look", call_id: "c2", arguments: "{}" });
+    transcript.answered("c1", "A cat.", false);
+    expect(transcript.history()).toEqual([
+      { type: "message", role: "user", content: [{ type: "input_image", image_url: image }, { type: "input_text", text: "What is it?" }] },
+      { type: "function_call", call_id: "c1", name: "look", arguments: "{}" },
+      { type: "function_call_output", call_id: "c1", output: "A cat." },
+      { type: "function_call", call_id: "c2", name: "look", arguments: "{}" },
+    ]);
+  });
 });

@@ -1,10 +1,13 @@
 """What was used and what it came to, for people to read: what the ledger has written, added up by the database."""
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from parley.storage import Script, Sql, Storage
 
 DAY_MS: Final = 86_400_000
+CLOCKS_MS: Final = 60_000
+"""Clocks of two processes may differ by so much."""
 ROWS_MAX: Final = 10_000
 """A year of 27 models and keys. More are cut off, the oldest days first."""
 
@@ -50,3 +53,18 @@ def _usage_by_day(account: str, since: int, until: int) -> Script[list[Used]]:
         (account, since, until),
     )
     return [Used(*row[:5], *(int(value) for value in row[5:])) for row in rows]
+
+
+async def charged_for(storage: Storage, account: str, sessions: Sequence[str], since: int) -> dict[str, int]:
+    """Micro-credits that stand in the ledger for each of these sessions; `since`: when the first of them began."""
+    return await storage.read(_charged_for, account, sessions, since)
+
+
+def _charged_for(account: str, sessions: Sequence[str], since: int) -> Script[dict[str, int]]:
+    places = ", ".join(f"${number}" for number in range(3, 3 + len(sessions)))
+    rows = yield Sql(
+        "SELECT session, SUM(moved) FROM ledger_usage "  # noqa: S608
+        f"WHERE account = $1 AND at >= $2 AND session IN ({places or 'NULL'}) GROUP BY session",
+        (account, since - CLOCKS_MS, *sessions),
+    )
+    return {str(session): int(micro) for session, micro in rows}

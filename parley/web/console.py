@@ -57,6 +57,7 @@ class Desk(NamedTuple):
     secrets: ClientSecrets
     facts: Callable[[], dict[str, Any]]
     """What `/health` tells."""
+    charged: sessions.Charged
     ice_servers: Callable[[], list[dict[str, Any]]] = list
     """`RTCIceServer` dictionaries for the page; time-limited credentials are made here."""
     hosts: Sequence[str] = ()
@@ -144,7 +145,7 @@ def routes(desk: Desk, sign_in: SignIn, recordings: Recordings, files: Files | N
         Route("/api/console/sign-in", api.enter, methods=["POST"]),
         Route("/api/console/sign-out", api.leave, methods=["POST"]),
         Route("/api/console/secret", api.secret, methods=["POST"]),
-        *sessions.routes(recordings, api.signed_in),
+        *sessions.routes(recordings, api.signed_in, desk.charged),
     ]
 
 

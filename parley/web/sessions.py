@@ -9,7 +9,7 @@ How much is kept, and for how long, the operator says (`record`, `record_days`).
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -32,24 +32,33 @@ PLACE: Final = re.compile(r"(\d{1,15})\.([A-Za-z0-9_-]{1,128})")
 
 Who = Callable[[Request], Awaitable[Visitor]]
 """Who sent a request. Raises `RequestError`."""
+Charged = Callable[[str, Sequence[str], int], Awaitable[dict[str, int]]]
+"""Account, sessions, when the first of them began (milliseconds) -> micro-credits in the ledger for each of them."""
 
 
-def routes(recordings: Recordings, who: Who) -> list[Route]:
+def routes(recordings: Recordings, who: Who, charged: Charged) -> list[Route]:
     async def page(request: Request) -> Response:
         visitor = await who(request)
         limit, after = _limit(request), _place(request)
         found = await recordings.page(visitor.user.account, limit + 1, after)
         following = found[limit - 1] if len(found) > limit else None
+        prices = await _prices(visitor.user.account, found[:limit])
         return private(
             {
-                "data": [_told(summary) for summary in found[:limit]],
+                "data": [_told(summary, prices) for summary in found[:limit]],
                 "next": following and f"{following.opened_at}.{following.id}",
             }
         )
 
     async def one(request: Request) -> Response:
         visitor = await who(request)
-        return private(_told_whole(await recordings.one(visitor.user.account, request.path_params["session_id"])))
+        saved = await recordings.one(visitor.user.account, request.path_params["session_id"])
+        return private(_told_whole(saved, await _prices(visitor.user.account, [saved.summary])))
+
+    async def _prices(account: str, found: Sequence[Summary]) -> dict[str, int]:
+        if not found:
+            return {}
+        return await charged(account, [one.id for one in found], min(one.opened_at for one in found))
 
     async def sound(request: Request) -> Response:
         visitor = await who(request)
@@ -89,7 +98,7 @@ def _place(request: Request) -> Place | None:
     return Place(int(place[1]), place[2])
 
 
-def _told(summary: Summary) -> dict[str, Any]:
+def _told(summary: Summary, prices: Mapping[str, int]) -> dict[str, Any]:
     """Moments in seconds of Unix time."""
     return {
         "id": summary.id,
@@ -103,14 +112,15 @@ def _told(summary: Summary) -> dict[str, Any]:
         "output_tokens": summary.output_tokens,
         "sound": summary.sound,
         "sound_ms": summary.sound_ms,
+        "charged_micro": prices.get(summary.id, 0),
     }
 
 
-def _told_whole(saved: Saved) -> dict[str, Any]:
+def _told_whole(saved: Saved, prices: Mapping[str, int]) -> dict[str, Any]:
     """`transcript` is null where none is kept; `peaks` in base64, bytes of user and assistant in turn."""
     words = saved.words
     return {
-        **_told(saved.summary),
+        **_told(saved.summary, prices),
         "turns": msgspec.json.decode(saved.figures.turns),
         "usage": msgspec.json.decode(saved.figures.usage),
         "transcript": None if words is None else msgspec.json.decode(words.lines),

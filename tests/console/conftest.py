@@ -1,11 +1,13 @@
 """A real browser in front of a real server, with a microphone that plays a recording."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import wave
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_
 
 from scripts.build_console import BuildError, build
 from tests.conftest import ROOT, Server, await_ready, clean_environment, free_port
+from tests.sdk.speaker import Speaker
 from tests.speech import recordings
 
 CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
@@ -27,14 +30,14 @@ STOP_S = 30.0
 def built() -> Path:
     """The built console."""
     try:
-        build()
+        build(tests=True)
     except BuildError as error:
         pytest.skip(str(error))
     return ROOT / "parley" / "web" / "console_dist"
 
 
 @contextmanager
-def console_server(home: Path, port: int | None = None) -> Iterator[Server]:
+def console_server(home: Path, port: int | None = None, **settings: str) -> Iterator[Server]:
     home.mkdir(exist_ok=True)
     port = port or free_port()
     log = home / "output.log"
@@ -42,6 +45,7 @@ def console_server(home: Path, port: int | None = None) -> Iterator[Server]:
         "PARLEY_PORT": str(port),
         "PARLEY_API_KEY": KEY,
         "PARLEY_ALLOWED_HOSTS": "console.example",
+        **settings,
     }
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -96,6 +100,21 @@ def one_sentence(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def weather(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Somebody asks for the weather in Paris."""
+    speaker = Speaker()
+    with ThreadPoolExecutor(1) as elsewhere:  # in this thread may run the loop of Playwright
+        asked = elsewhere.submit(lambda: asyncio.run(speaker("What is the weather in Paris?"))).result()
+    speaker.close()
+    return write_wav(tmp_path_factory.mktemp("wav") / "weather.wav", silence(2) + asked + silence(60))
+
+
+@pytest.fixture(scope="session")
+def silent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_wav(tmp_path_factory.mktemp("wav") / "silent.wav", silence(60))
+
+
+@pytest.fixture(scope="session")
 def two_sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The second begins while the first is being answered."""
     pcm = silence(1) + voice() + silence(3) + voice() + silence(60)
@@ -116,25 +135,26 @@ Launch = Callable[..., Browser]
 
 @pytest.fixture(scope="package")
 def launch(playwright: Playwright) -> Iterator[Launch]:
-    """A Chromium: `launch(microphone=wav)`; without, there is no microphone. `allow=False`: it is blocked.
+    """A Chromium: `launch(microphone=wav)`; without, there is no microphone and no camera. `allow=False`: both are blocked.
 
     Tests share browsers of a kind; the recording begins anew for every tab.
     """
     path = next((path for path in CHROMIUM if Path(path).exists()), None)
     if path is None:
         pytest.skip("needs Chromium: apt install chromium")
-    started: dict[tuple[Path | None, bool], Browser] = {}
+    started: dict[tuple[Path | None, bool, tuple[str, ...]], Browser] = {}
 
-    def start(microphone: Path | None = None, *, allow: bool = True) -> Browser:
-        if browser := started.get((microphone, allow)):
+    def start(microphone: Path | None = None, *more: str, allow: bool = True) -> Browser:
+        kind = (microphone, allow, more)
+        if browser := started.get(kind):
             return browser
-        args = ["--autoplay-policy=no-user-gesture-required", "--disable-dev-shm-usage"]
+        args = ["--autoplay-policy=no-user-gesture-required", "--disable-dev-shm-usage", *more]
         if os.geteuid() == 0:
             args.append("--no-sandbox")
         if microphone is not None:
             args += ["--use-fake-device-for-media-stream", f"--use-file-for-fake-audio-capture={microphone}%noloop"]
             args += ["--use-fake-ui-for-media-stream"] if allow else []
-        browser = started[microphone, allow] = playwright.chromium.launch(executable_path=path, args=args)
+        browser = started[kind] = playwright.chromium.launch(executable_path=path, args=args)
         return browser
 
     yield start
@@ -150,12 +170,14 @@ class Tab:
         self.server = server
         self.complaints: list[str] = []
         self.foreign: list[str] = []
+        self.expected: tuple[str, ...] = ()
+        """Complaints that contain one of these are what the test is about."""
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("console", self._hear)
         self.page.on("request", self._see)
 
     def _hear(self, message: Any) -> None:
-        if message.type == "error" and "401" not in message.text:
+        if message.type == "error" and not any(part in message.text for part in ("401", *self.expected)):
             self.complaints.append(message.text)
 
     def _see(self, request: Any) -> None:

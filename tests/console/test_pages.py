@@ -76,6 +76,8 @@ def test_axe_finds_nothing(scheme: str, browser: Browser, open_tab: OpenTab) -> 
     page.keyboard.press("Escape")
     page.set_viewport_size({"width": 390, "height": 844})
     tab.go("talk")
+    tab.talk("(talk.transcript.get('a1').playedMs = 900, talk.dispatchEvent(new Event('change')))")
+    expect(page.locator("parley-transcript mark")).to_have_text("is")
     found["phone"] = violations(page)
     page.get_by_role("button", name="Settings").click()
     found["phone settings"] = violations(page)

@@ -1,6 +1,7 @@
 """The Talk page with a real voice: what is said is shown, the answer is heard, and every turn becomes a picture."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
@@ -8,6 +9,13 @@ from playwright.sync_api import expect
 from tests.console.conftest import Launch, OpenTab, Tab
 
 TRANSPORTS = ("websocket", "webrtc")
+ORDER = (
+    "speechStart", "speechStop", "committed", "responseCreated", "toolStart", "toolEnd", "firstSent", "firstPlayed", "done",
+)  # fmt: skip
+LABELS = (
+    "Speech started", "Speech stopped", "Committed", "Transcript", "Response created", "Tool called", "Tool answered",
+    "First sound sent", "First sound heard", "Done",
+)  # fmt: skip
 SPOKEN = "best of times"
 TOOL = (
     '[{"type": "function", "name": "get_weather", "description": "The weather of a place.", "parameters":'
@@ -75,6 +83,60 @@ def recording_has_both_sides(tab: Tab) -> None:
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_all_nine_stamps_of_a_turn(transport: str, launch: Launch, open_tab: OpenTab, weather: Path) -> None:
+    tab = open_tab(launch(weather))
+    page = tab.open(transport=transport, tools=TOOL, answers='{"get_weather": {"sky": "snow", "city": "{{city}}"}}')
+    page.click("button.start")
+    answered(tab)
+    turn = tab.talk("talk.turns.turns.find((turn) => turn.status === 'completed')")
+    stamps = turn["stamps"]
+    order = [stamps[name] for name in ORDER]
+    assert order == sorted(order)
+    assert stamps["transcript"] > stamps["speechStop"]
+    assert stamps["firstPlayed"] - stamps["firstSent"] < 5_000
+    print(transport, {name: round(stamps[name] - stamps["speechStop"]) for name in (*ORDER, "transcript")})
+    tab.go("turns")
+    page.locator("parley-waterfall .turn", has_text="weather").first.focus()
+    card = page.locator("parley-waterfall .card")
+    for label in LABELS:
+        expect(card).to_contain_text(label)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_words_are_marked_as_they_are_heard(transport: str, launch: Launch, open_tab: OpenTab, silent: Path) -> None:
+    tab = open_tab(launch(silent))
+    page = tab.open(transport=transport, turn={"type": "none"})
+    page.click("button.start")
+    tab.wait("talk.live")
+    page.evaluate(WATCH_WORDS)
+    page.fill("textarea[name=text]", f"Say exactly: {LONG}")
+    page.keyboard.press("Enter")
+    answered(tab)
+    said = LONG.split()
+    marked: list[list[Any]] = page.evaluate("window.marked")
+    places = [said.index(word) for word, _, _ in marked if word in said]
+    assert places == sorted(places), "one after the other"
+    assert len(set(places)) >= len(said) * 0.6, f"most words were marked: {marked}"
+    assert all("Estimated" in title for _, title, _ in marked)
+    times = [at for _, _, at in marked]
+    assert times[-1] - times[0] > 1_500, "at the pace of speech, not of the text"
+    expect(page.locator("parley-transcript mark")).to_have_count(0)
+
+
+LONG = "Seven little boats went slowly down a quiet river before anyone woke."
+WATCH_WORDS = """() => {
+    window.marked = [];
+    const page = document.querySelector('parley-app').renderRoot.querySelector('parley-talk-page');
+    const look = () => {
+        const mark = page.renderRoot.querySelector('parley-transcript')?.renderRoot.querySelector('mark');
+        if (mark && mark.textContent !== window.marked.at(-1)?.[0]) window.marked.push([mark.textContent, mark.title, performance.now()]);
+        requestAnimationFrame(look);
+    };
+    look();
+}"""
+
+
 def test_a_row_appears_as_soon_as_the_turn_is_over(launch: Launch, open_tab: OpenTab) -> None:
     tab = open_tab(launch())
     page = tab.open(output="text")
@@ -103,14 +165,29 @@ def test_a_row_appears_as_soon_as_the_turn_is_over(launch: Launch, open_tab: Ope
 def test_speech_interrupts_the_answer(transport: str, launch: Launch, open_tab: OpenTab, two_sentences: Path) -> None:
     tab = open_tab(launch(two_sentences))
     page = tab.open(transport=transport)
+    page.evaluate(WATCH_LEVELS)
     page.click("button.start")
     expect(page.locator("parley-transcript .pill.bad").first).to_contain_text("interrupted at", timeout=30_000)
     assert page.locator("parley-transcript s").first.inner_text(), "what was never heard is struck out"
     turn = tab.talk("talk.turns.turns.find((turn) => turn.status === 'interrupted')")
     assert 500 < turn["interruptedAtMs"] < 10_000
+    cut = turn["stamps"]["interrupted"]
+    page.wait_for_function("(until) => performance.now() > until", arg=cut + 1_500)
+    levels = page.evaluate("window.levels")
+    assert max(level for at, level in levels if cut - 800 < at < cut) > 0.01, "it was speaking"
+    late = [at - cut for at, level in levels if level > 0.005 and cut < at < cut + 1_500]
+    assert max(late, default=0) < 1_000, "all that is left is what the browser had buffered"
     types = tab.talk("talk.events.rows.map((row) => row.type)")
     assert "conversation.item.truncated" in types
     assert "error" not in types
+
+
+WATCH_LEVELS = """() => {
+    window.levels = [];
+    const { theirs } = document.querySelector('parley-app').talk;
+    const push = theirs.push.bind(theirs);
+    theirs.push = (level) => (window.levels.push([performance.now(), level]), push(level));
+}"""
 
 
 def test_tools_by_hand_and_by_script(launch: Launch, open_tab: OpenTab, one_sentence: Path) -> None:

@@ -51,6 +51,7 @@ class House:
             self.accounts,
             self.secrets,
             lambda: {"engines": {"language_model": "none"}},
+            self.office.charged_for,
             lambda: [{"urls": "stun:stun.example"}],
             ["console.example", "*.parley.example"],
         )

@@ -31,7 +31,8 @@ export interface CallOptions {
   session: SessionConfig;
   microphone: Microphone | null;
   speakerId: string;
-  iceServers: RTCIceServer[];
+  /** For WebRTC; asked for every call, since their credentials expire. */
+  iceServers: () => Promise<RTCIceServer[]>;
   /** A short-lived credential for this call. */
   secret: (session: SessionConfig) => Promise<string>;
   listener: CallListener;
@@ -43,6 +44,8 @@ export interface Call {
   send(event: RealtimeEvent): void;
   /** Sound of the microphone, where the call does not take it from the stream itself. */
   hear(pcm: Int16Array, at: number): void;
+  /** Sound that was captured while there was no connection, before any that `hear` brings. */
+  replay(pcm: Int16Array, at: number): void;
   /** The user speaks: the answer falls silent. */
   interrupt(): void;
   /** When a position of the audio that was sent was captured, on the page's clock. */

@@ -1,13 +1,15 @@
 import { Tap } from "../audio/microphone.js";
-import { level } from "../audio/pcm.js";
+import { level, toBase64 } from "../audio/pcm.js";
 import { itemOf, str, type RealtimeEvent } from "../model/events.js";
 import { problem, ProblemError } from "../model/problems.js";
 import type { Call, CallOptions } from "./call.js";
 
 const CHANNEL = "oai-events";
-const OPEN_MS_MAX = 15_000;
+const OPEN_MS_MAX = 10_000;
 const GATHER_MS_MAX = 1_500;
-const STATS_MS = 2_000;
+const STATS_MS = 1_000;
+/** After so many measurements without a packet the server has forgotten the call. */
+const SILENT_MAX = 3;
 const POSITION_MS = 50;
 const PIECE_MS = 20;
 /** Root mean square below which nothing is heard. */
@@ -22,6 +24,9 @@ export class WebRtcCall implements Call {
   private sound = document.createElement("audio");
   private tap: Tap | undefined;
   private timers: ReturnType<typeof setInterval>[] = [];
+  private packets = 0;
+  /** Measurements since the last packet. */
+  private silent = 0;
   private over = false;
   /** Response -> the item whose sound it is. */
   private items = new Map<string, string>();
@@ -34,8 +39,8 @@ export class WebRtcCall implements Call {
 
   async open(): Promise<void> {
     const { session, microphone } = this.options;
-    const secret = await this.options.secret(session);
-    const peer = new RTCPeerConnection({ iceServers: this.options.iceServers });
+    const [secret, iceServers] = await Promise.all([this.options.secret(session), this.options.iceServers()]);
+    const peer = new RTCPeerConnection({ iceServers });
     this.peer = peer;
     if (microphone) for (const track of microphone.stream.getAudioTracks()) peer.addTrack(track, microphone.stream);
     else peer.addTransceiver("audio", { direction: "recvonly" });
@@ -43,7 +48,7 @@ export class WebRtcCall implements Call {
     const channel = peer.createDataChannel(CHANNEL);
     this.channel = channel;
     const opened = new Promise<void>((resolve, reject) => {
-      const late = setTimeout(() => reject(new ProblemError(problem("ice_failed", "No event within 15 s."))), OPEN_MS_MAX);
+      const late = setTimeout(() => reject(new ProblemError(problem("ice_failed", "No event within 10 s."))), OPEN_MS_MAX);
       channel.onmessage = ({ data }) => {
         clearTimeout(late);
         this.received(String(data));
@@ -77,6 +82,11 @@ export class WebRtcCall implements Call {
 
   hear(): void {
     // the track is already on its way
+  }
+
+  /** The track knows only the present, so what is past goes as events. */
+  replay(pcm: Int16Array): void {
+    this.send({ type: "input_audio_buffer.append", audio: toBase64(pcm) });
   }
 
   captured(): number | undefined {
@@ -187,15 +197,32 @@ export class WebRtcCall implements Call {
     let rttMs: number | undefined;
     let jitterMs: number | undefined;
     let lossPercent: number | undefined;
+    let packets: number | undefined;
     report?.forEach((entry: Record<string, any>) => {
       if (entry.type === "candidate-pair" && entry.nominated && entry.currentRoundTripTime !== undefined) rttMs = entry.currentRoundTripTime * 1000;
       if (entry.type === "inbound-rtp" && entry.kind === "audio") {
         jitterMs = (entry.jitter ?? 0) * 1000;
+        packets = entry.packetsReceived ?? 0;
         const all = (entry.packetsReceived ?? 0) + (entry.packetsLost ?? 0);
         lossPercent = all ? (100 * (entry.packetsLost ?? 0)) / all : undefined;
       }
     });
+    if (this.over) return;
     this.options.listener.network({ rttMs, jitterMs, lossPercent });
+    if (packets !== undefined) await this.expect(packets);
+  }
+
+  /** Parley sends sound all the time, if only silence. Where none comes any more, HTTP tells whether Parley is there. */
+  private async expect(packets: number): Promise<void> {
+    this.silent = packets > this.packets ? 0 : this.silent + 1;
+    this.packets = packets;
+    if (!this.silent) return;
+    try {
+      await fetch("/health", { cache: "no-store" });
+    } catch {
+      return this.lost("The server does not answer.");
+    }
+    if (this.silent >= SILENT_MAX) this.lost("No sound comes any more.");
   }
 
   private changed(): void {

@@ -22,19 +22,8 @@ export class WebSocketCall implements Call {
   constructor(private options: CallOptions) {}
 
   async open(): Promise<void> {
-    const { listener, session } = this.options;
-    const [secret] = await Promise.all([
-      this.options.secret(session),
-      Speaker.open(this.options.speakerId, {
-        started: (item, at) => listener.started(item, at),
-        playing: (item, playedMs, at) => listener.playing(item, playedMs, at),
-        ended: (item, playedMs, at) => {
-          listener.playing(item, playedMs, at);
-          listener.ended(item, at);
-        },
-        sound: (pcm, at) => listener.sound(pcm, at),
-      }).then((speaker) => (this.speaker = speaker)),
-    ]);
+    const { session } = this.options;
+    const [secret] = await Promise.all([this.options.secret(session), this.openSpeaker()]);
     if (this.over) return this.close();
     const url = new URL(`/v1/realtime?model=${encodeURIComponent(String(session.model))}`, location.href);
     url.protocol = url.protocol.replace("http", "ws");
@@ -77,6 +66,10 @@ export class WebSocketCall implements Call {
     this.send({ type: "input_audio_buffer.append", audio: toBase64(pcm) });
   }
 
+  replay(pcm: Int16Array, at: number): void {
+    this.hear(pcm, at);
+  }
+
   captured(audioMs: number): number | undefined {
     return this.epoch === undefined ? undefined : this.epoch + audioMs;
   }
@@ -101,6 +94,21 @@ export class WebSocketCall implements Call {
   }
 
   // ---- inside
+
+  /** Rejects with `ProblemError`. A page that is not secure has none, and needs none for answers in writing. */
+  private async openSpeaker(): Promise<void> {
+    const { listener, session, speakerId } = this.options;
+    if (!window.isSecureContext && !(session.output_modalities as string[]).includes("audio")) return;
+    this.speaker = await Speaker.open(speakerId, {
+      started: (item, at) => listener.started(item, at),
+      playing: (item, playedMs, at) => listener.playing(item, playedMs, at),
+      ended: (item, playedMs, at) => {
+        listener.playing(item, playedMs, at);
+        listener.ended(item, at);
+      },
+      sound: (pcm, at) => listener.sound(pcm, at),
+    });
+  }
 
   private received(text: string): void {
     const at = performance.now();

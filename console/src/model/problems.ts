@@ -45,6 +45,7 @@ const PROBLEMS: Record<string, Omit<Problem, "code" | "detail">> = {
     advice: ["Is `parley serve` still running? Its log says why it ended.", "Try again when it is back."],
   },
   refused: { title: "Parley refused the call", advice: ["Change what the message names, then start again."] },
+  not_done: { title: "Parley did not do this", advice: ["Change what the message names, then try again."] },
   session_expired: {
     title: "The session reached its longest duration",
     advice: ["Start a new call; what was said so far is kept under Sessions."],

@@ -28,6 +28,8 @@ export interface Message {
   /** Heard by the user, ms. */
   playedMs: number;
   spoken: boolean;
+  /** More of its sound may come. */
+  coming?: boolean;
   image?: string;
   tool?: ToolCall;
 }
@@ -38,7 +40,7 @@ const BYTES_PER_MS = 48;
 
 export class Transcript {
   messages: Message[] = [];
-  /** Characters in a millisecond of speech, for answers whose sound we cannot measure (WebRTC). */
+  /** Characters in a millisecond of speech, for sound that has not come yet or cannot be measured (WebRTC). */
   pace = 0.0155;
   private byId = new Map<string, Message>();
 
@@ -69,7 +71,7 @@ export class Transcript {
         return this.itemAdded(itemOf(event), at);
       case "response.output_audio.delta":
         return this.change(str(event.item_id), (message) => {
-          message.spoken = true;
+          message.spoken = message.coming = true;
           message.audioMs += (str(event.delta).length * 3) / 4 / BYTES_PER_MS;
         });
       case "response.output_audio_transcript.delta":
@@ -77,6 +79,8 @@ export class Transcript {
           message.spoken = true;
           message.pieces.push({ text: str(event.delta), atMs: message.audioMs });
         });
+      case "response.output_audio.done":
+        return this.change(str(event.item_id), (message) => (message.coming = false));
       case "response.output_text.delta":
         return this.change(str(event.item_id), (message) => message.pieces.push({ text: str(event.delta) }));
       case "response.output_item.done":
@@ -106,9 +110,10 @@ export class Transcript {
   /** All of it was heard. */
   played(id: string): void {
     this.change(id, (message) => {
-      if (message.audioMs || !message.playedMs) return;
-      message.audioMs = message.playedMs;
-      this.pace = textOf(message).length / message.playedMs;
+      if (!message.playedMs) return;
+      message.audioMs ||= message.playedMs;
+      message.playedMs = Math.max(message.playedMs, message.audioMs);
+      this.pace = textOf(message).length / message.audioMs;
     });
   }
 
@@ -130,17 +135,31 @@ export class Transcript {
 
   /** The call is over. */
   close(): void {
-    for (const message of this.messages)
+    for (const message of this.messages) {
+      message.coming = false;
       if (message.state !== "done" && message.state !== "failed") message.state = message.role === "assistant" ? "interrupted" : "done";
+    }
+  }
+
+  /** Takes out what was said but not understood yet; when the first of it began, if there was any. */
+  forget(): number | undefined {
+    const lost = this.messages.filter(({ state }) => state === "listening" || state === "working");
+    for (const { id } of lost) this.remove(id);
+    return lost.length ? Math.min(...lost.map(({ at }) => at)) : undefined;
   }
 
   /** Finished messages as items for a new session: what was heard, in words. */
   history(): Item[] {
     return this.messages.flatMap((message): Item[] => {
-      const text = (message.state === "interrupted" ? textOf(message).slice(0, heardChars(message, this.pace)) : textOf(message)).trim();
-      if (!text || (message.role !== "user" && message.role !== "assistant")) return [];
-      const type = message.role === "user" ? "input_text" : "output_text";
-      return [{ type: "message", role: message.role, content: [{ type, text }] }];
+      const { role, state, tool, image } = message;
+      if (tool) return toolItems(tool);
+      if (role !== "user" && role !== "assistant") return [];
+      const text = (state === "interrupted" ? textOf(message).slice(0, heardChars(message, this.pace)) : textOf(message)).trim();
+      const content = [
+        ...(image ? [{ type: "input_image", image_url: image }] : []),
+        ...(text ? [{ type: role === "user" ? "input_text" : "output_text", text }] : []),
+      ];
+      return content.length ? [{ type: "message", role, content }] : [];
     });
   }
 
@@ -187,24 +206,54 @@ export class Transcript {
   }
 }
 
+function toolItems({ callId, name, args, answer }: ToolCall): Item[] {
+  const call: Item = { type: "function_call", call_id: callId, name, arguments: args };
+  return answer === undefined ? [call] : [call, { type: "function_call_output", call_id: callId, output: answer }];
+}
+
+/** A spoken answer, parted at the word that is being heard: `now` is empty before, after, and between two words. */
+export interface Spoken {
+  before: string;
+  now: string;
+  after: string;
+}
+
+/** See `heardChars` for how exact it is. */
+export function spokenParts(message: Message, pace = 0): Spoken {
+  const text = textOf(message);
+  const heard = heardChars(message, pace);
+  const end = wordEnd(text, heard);
+  const over = message.state === "interrupted" || heard === 0 || heard >= text.length;
+  const start = over ? end : text.slice(0, heard).search(/\S*$/);
+  return { before: text.slice(0, start), now: text.slice(start, end), after: text.slice(end) };
+}
+
+/** The end of the word at a position, so that no word is cut. */
+function wordEnd(text: string, at: number): number {
+  if (at <= 0) return 0;
+  const next = text.slice(at).search(/\s/);
+  return next < 0 ? text.length : at + next;
+}
+
 /**
  * How many characters of a spoken answer have been heard. The words of a piece are spread evenly between the position at
- * which it was announced and that of the next piece, so this is an estimate, good to about a word. Where the sound comes
- * another way (WebRTC) its length is unknown until it has ended, and `pace` (characters per ms) must do.
+ * which it was announced and that of the next piece, so this is an estimate, good to about a word. Until all sound of the
+ * last piece has come, and where it comes another way (WebRTC), its length is unknown: `pace` (characters per ms) must do.
  */
 export function heardChars(message: Message, pace = 0): number {
   const all = textOf(message).length;
   if (!message.spoken) return all;
   if (!message.audioMs && pace) return Math.min(all, Math.round(message.playedMs * pace));
-  const { pieces, playedMs, audioMs } = message;
+  const { pieces, playedMs, audioMs, coming } = message;
   let heard = 0;
   for (let index = 0; index < pieces.length; index++) {
     const { atMs = 0 } = pieces[index]!;
     let next = index + 1;
     while (next < pieces.length && (pieces[next]!.atMs ?? 0) <= atMs) next++;
-    const end = next < pieces.length ? pieces[next]!.atMs! : Math.max(audioMs, atMs);
     // Pieces announced at the same position share what follows.
     const group = pieces.slice(index, next).map((piece) => piece.text).join("");
+    const expected = coming && pace ? atMs + group.length / pace : atMs;
+    const end = next < pieces.length ? pieces[next]!.atMs! : Math.max(audioMs, expected);
     const share = end > atMs ? (playedMs - atMs) / (end - atMs) : playedMs >= atMs && playedMs > 0 ? 1 : 0;
     if (share < 1) return heard + Math.round(Math.max(0, share) * group.length);
     heard += group.length;

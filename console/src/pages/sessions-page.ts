@@ -3,22 +3,27 @@ import { css, html, LitElement, nothing, type TemplateResult } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
 import * as api from "../api.js";
 import { fromJsonLines, type EventStore } from "../model/event-store.js";
-import { clock, count, ms, when } from "../model/format.js";
+import { clock, count, when } from "../model/format.js";
 import * as db from "../model/session-db.js";
 import { textOf } from "../model/transcript.js";
+import { segments, type Turn } from "../model/turns.js";
 import { go } from "../router.js";
 import { shared } from "../styles/shared.js";
 import type { Talk } from "../talk.js";
 import { download } from "../ui/download.js";
 import "../ui/events-view.js";
 import { icon } from "../ui/icon.js";
+import { switchOn } from "../ui/kept-session.js";
 import "../ui/recording.js";
+import type { Mark } from "../ui/recording.js";
 import "../ui/segmented.js";
 import "../ui/transcript-view.js";
 import "../ui/turns-view.js";
 import { Watch } from "../watch.js";
 
 type Tab = "transcript" | "turns" | "events";
+
+const LOOK_AGAIN_MS = 5_000;
 
 @customElement("parley-sessions-page")
 export class SessionsPage extends LitElement {
@@ -105,32 +110,25 @@ export class SessionsPage extends LitElement {
       .content > parley-turns {
         padding: 16px 24px 24px;
       }
-      table {
-        width: 100%;
-        border-collapse: collapse;
-        font-variant-numeric: tabular-nums;
-        font-size: 13px;
+      .list .more {
+        justify-content: center;
+        color: var(--accent-text);
       }
-      th,
-      td {
-        height: 36px;
-        padding: 0 12px;
-        border-bottom: 1px solid var(--line);
-        text-align: right;
-        font-weight: 400;
-      }
-      thead th {
+      .list .policy {
+        margin: 12px 8px 4px;
+        padding-top: 12px;
+        border-top: 1px solid var(--line);
         color: var(--quiet);
         font-size: 12px;
+        line-height: 18px;
       }
-      th:nth-child(-n + 2),
-      td:nth-child(-n + 2) {
-        text-align: left;
+      .list .policy code {
+        font-size: 11px;
       }
       .server {
-        padding: 0 24px 24px;
-        overflow: auto;
-        grid-row: 2 / -1;
+        display: grid;
+        min-width: 0;
+        min-height: 0;
       }
       .back {
         display: none;
@@ -154,7 +152,8 @@ export class SessionsPage extends LitElement {
           border: 0;
         }
         :host([detail]) .list,
-        :host(:not([detail])) .detail {
+        :host(:not([detail])) .detail,
+        :host(:not([detail])) .server {
           display: none;
         }
         .back {
@@ -180,33 +179,55 @@ export class SessionsPage extends LitElement {
   @property({ type: Boolean, reflect: true }) detail = false;
   @state() private stored: db.StoredSession[] = [];
   @state() private remote: api.ServerSession[] = [];
-  @state() private remoteTurns: api.ServerTurn[] = [];
+  @state() private next: string | null = null;
+  /** Of a session that is here and there, what the server has is looked at. */
+  @state() private there = false;
   @state() private events: EventStore | undefined;
   @state() private sound: Blob | undefined;
   @state() private tab: Tab = "transcript";
   @state() private deleting = false;
   private loaded = "";
+  private looking: ReturnType<typeof setInterval> | undefined;
 
   override connectedCallback(): void {
     super.connectedCallback();
     new Watch(this, this.talk);
     this.talk.addEventListener("ended", this.refresh);
     this.refresh();
+    this.looking = setInterval(() => document.hidden || void this.look(), LOOK_AGAIN_MS);
   }
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     this.talk.removeEventListener("ended", this.refresh);
+    clearInterval(this.looking);
   }
 
   private refresh = (): void => {
     void db.list().then((found) => (this.stored = found), () => undefined);
-    void api.serverSessions().then((found) => (this.remote = found), () => undefined);
+    void this.look();
   };
+
+  /** The newest of the server's; older ones that were loaded before stay. */
+  private async look(): Promise<void> {
+    const found = await api.serverSessions().catch(() => undefined);
+    if (!found) return;
+    const last = found.data.at(-1)?.opened_at ?? Infinity;
+    const older = found.next ? this.remote.filter(({ opened_at }) => opened_at < last) : [];
+    if (!older.length) this.next = found.next;
+    this.remote = [...found.data, ...older];
+  }
+
+  private async more(): Promise<void> {
+    const found = await api.serverSessions(this.next ?? undefined).catch(() => undefined);
+    if (!found) return;
+    this.remote = [...this.remote, ...found.data];
+    this.next = found.next;
+  }
 
   /** The chosen session; where there is room, the newest if none is chosen. */
   private get current(): string {
-    return this.chosen || (this.wide.matches ? (this.stored[0]?.id ?? "") : "");
+    return this.chosen || (this.wide.matches ? (this.stored[0]?.id ?? this.remote[0]?.id ?? "") : "");
   }
 
   private wide = matchMedia("(min-width: 901px)");
@@ -220,14 +241,12 @@ export class SessionsPage extends LitElement {
     const wanted = this.current;
     this.loaded = wanted;
     this.events = this.sound = undefined;
-    this.remoteTurns = [];
-    this.deleting = false;
+    this.deleting = this.there = false;
     if (!wanted) return;
     const [events, sound] = await Promise.all([db.events(wanted), db.sound(wanted)]).catch(() => []);
     if (wanted !== this.current) return;
     this.sound = sound;
     this.events = events && fromJsonLines(await events.text());
-    if (!events) this.remoteTurns = await api.serverTurns(wanted).catch(() => []);
   }
 
   override render(): TemplateResult {
@@ -238,7 +257,7 @@ export class SessionsPage extends LitElement {
     return html`
       <header class="page-head">
         <h1>Sessions</h1>
-        <span class="quiet wide">Calls of this browser stay in this browser; of others the server keeps figures, not words</span>
+        <span class="quiet wide">What this browser keeps of its own calls, and what the server keeps of all</span>
         <span class="grow"></span>
         <button type="button" class="button icon" aria-label="Look again" @click=${this.refresh}>${icon("refresh-cw")}</button>
       </header>
@@ -247,6 +266,7 @@ export class SessionsPage extends LitElement {
             <span class="badge-icon">${icon("history")}</span>
             <h2>No sessions yet</h2>
             <p>A call under Talk is kept here when it ends: what was said, its turns and its events.</p>
+            ${this.policy()}
           </div>`
         : html`
             <div class="list" role="region" aria-label="List of sessions" tabindex="-1">
@@ -256,16 +276,34 @@ export class SessionsPage extends LitElement {
                 : nothing}
               ${this.stored.length ? html`<h2>This browser</h2>${this.stored.map((session) => this.entry(session.id, firstWords(session), clock(session.durationMs), when(session.startedAt), session.soundUntil > 0))}` : nothing}
               ${others.length
-                ? html`<h2>Elsewhere on this server</h2>
-                    ${others.map((session) => this.entry(session.id, session.model || "Transcription", session.ended_at ? clock((session.ended_at - session.opened_at) * 1000) : "live", `${when(session.opened_at * 1000)} · ${session.turns} turns`, false))}`
+                ? html`<h2>On the server</h2>
+                    ${others.map((session) => this.kept(session))}`
                 : nothing}
+              ${this.next ? html`<button type="button" class="more" @click=${() => this.more()}>Show older ones</button>` : nothing}
+              ${this.policy()}
             </div>
             ${this.details()}
           `}
     `;
   }
 
-  private entry(id: string, name: string, length: string, more: string, sound: boolean): TemplateResult {
+  /** What the server keeps, and for how long. */
+  private policy(): TemplateResult | typeof nothing {
+    const recording = this.talk.about?.recording;
+    if (!recording) return nothing;
+    const days = `${recording.days} ${recording.days === 1 ? "day" : "days"}`;
+    if (recording.record === "off") return html`<p class="policy">Recording is off: of a session the server keeps figures for ${days}, and neither words nor sound. ${switchOn}</p>`;
+    return html`<p class="policy">Recording is on: the server keeps what both sides say${recording.record === "audio" ? " and how it sounds" : ""} for ${days}.</p>`;
+  }
+
+  private kept(session: api.ServerSession): TemplateResult {
+    const live = session.ended_at === null;
+    const length = live ? html`<span class="live"></span>live` : clock((session.ended_at! - session.opened_at) * 1000);
+    const more = `${when(session.opened_at * 1000)} · ${session.turns} ${session.turns === 1 ? "turn" : "turns"}`;
+    return this.entry(session.id, session.model || "Transcription", length, more, session.sound === "whole" || session.sound === "incomplete");
+  }
+
+  private entry(id: string, name: string, length: string | TemplateResult, more: string, sound: boolean): TemplateResult {
     return html`<button type="button" aria-current=${this.current === id} @click=${() => go("sessions", id)}>
       <b class="cut">${name}</b><span class="quiet num">${length}</span>
       <span class="quiet small cut">${more}</span><span class="quiet small">${sound ? icon("audio-lines", "with sound") : nothing}</span>
@@ -274,11 +312,23 @@ export class SessionsPage extends LitElement {
 
   private details(): TemplateResult {
     const session = this.stored.find(({ id }) => id === this.current);
-    const remote = this.remote.find(({ id }) => id === this.current);
-    if (session) return this.local(session);
-    if (remote) return this.server(remote);
-    return html`<div class="detail empty"><p>Choose a session.</p></div>`;
+    if (session && !this.there) return this.local(session);
+    if (!this.current) return html`<div class="detail empty"><p>Choose a session.</p></div>`;
+    return html`<section class="server" aria-label="Session">
+      <parley-kept-session
+        .session=${this.current}
+        .recording=${this.talk.about?.recording}
+        @gone=${this.gone}
+        @back=${() => (session ? (this.there = false) : go("sessions"))}
+      ></parley-kept-session>
+    </section>`;
   }
+
+  private gone = (): void => {
+    this.remote = this.remote.filter(({ id }) => id !== this.current);
+    this.there = false;
+    go("sessions");
+  };
 
   private local(session: db.StoredSession): TemplateResult {
     return html`<section class="detail" aria-label="Session">
@@ -292,10 +342,11 @@ export class SessionsPage extends LitElement {
         <span class="grow"></span>
         ${this.sound ? html`<button type="button" class="button" @click=${() => download(`${session.id}.wav`, this.sound!)}>${icon("download")}Sound</button>` : nothing}
         <button type="button" class="button" @click=${() => download(`${session.id}.txt`, plainText(session), "text/plain")}>${icon("download")}Text</button>
+        ${this.remote.some(({ id }) => id === session.id) ? html`<button type="button" class="button" @click=${() => (this.there = true)}>What the server keeps</button>` : nothing}
         <button type="button" class="button icon" aria-label="Delete this session" @click=${() => (this.deleting = true)}>${icon("trash-2")}</button>
       </div>
       ${this.sound
-        ? html`<div class="card sound"><parley-recording .sound=${this.sound} .turns=${session.turns} .epoch=${session.epoch}></parley-recording></div>`
+        ? html`<div class="card sound"><parley-recording .sound=${this.sound} .marks=${marks(session.turns, session.epoch)}></parley-recording></div>`
         : html`<span></span>`}
       <div class="tabs">
         <parley-segmented
@@ -331,31 +382,6 @@ export class SessionsPage extends LitElement {
     }
   }
 
-  private server(session: api.ServerSession): TemplateResult {
-    const figure = (value: number | undefined) => html`<td>${ms(value)}</td>`;
-    return html`<section class="detail" aria-label="Session">
-      <div class="title">
-        <button type="button" class="button plain icon back" aria-label="Back to the list" @click=${() => go("sessions")}>${icon("chevron-left")}</button>
-        <h2>${session.model}</h2>
-        <span class="pill ${session.ended_at ? "" : "good"}">${session.ended_at ? "ended" : "live"}</span>
-        <code class="quiet cut">${session.id}</code>
-      </div>
-      <div class="server">
-        <table>
-          <thead>
-            <tr><th scope="col">Kind</th><th scope="col">Status</th><th scope="col">Transcription</th><th scope="col">First sound</th><th scope="col">Voice to voice</th><th scope="col">Tokens in</th><th scope="col">out</th></tr>
-          </thead>
-          <tbody>
-            ${this.remoteTurns.map(
-              (turn) => html`<tr><td>${turn.kind}</td><td>${turn.status}</td>${figure(turn.transcription_ms)}${figure(turn.first_audio_ms)}${figure(turn.voice_to_voice_ms)}<td>${count(turn.tokens_in)}</td><td>${count(turn.tokens_out)}</td></tr>`,
-            )}
-          </tbody>
-        </table>
-        ${this.remoteTurns.length ? nothing : html`<p class="empty">No turns yet.</p>`}
-      </div>
-    </section>`;
-  }
-
   private async forget(id: string): Promise<void> {
     await db.remove(id);
     this.deleting = false;
@@ -371,3 +397,7 @@ const plainText = (session: db.StoredSession): string =>
   session.messages
     .map((message) => `${clock(message.at - session.epoch)} ${{ user: "You", assistant: "Parley", tool: "Tool", note: "" }[message.role]}: ${message.tool ? `${message.tool.name}(${message.tool.args}) -> ${message.tool.answer ?? ""}` : textOf(message)}\n`)
     .join("");
+
+/** The parts of the turns, on the axis of the sound. */
+const marks = (turns: Turn[], epoch: number): Mark[] =>
+  turns.flatMap((turn) => segments(turn).map(({ stage, start, end }) => ({ start: start - epoch, end: end - epoch, colour: `--stage-${stage}` })));

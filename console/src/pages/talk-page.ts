@@ -11,9 +11,9 @@ import "../ui/settings-panel.js";
 import "../ui/transcript-view.js";
 import "../ui/waterfall.js";
 import "../ui/waves.js";
+import { fromFile, PICTURE_CHARS_MAX, PICTURE_TYPES } from "../ui/picture.js";
 import { Watch } from "../watch.js";
 
-const IMAGE_BYTES_MAX = 4_000_000;
 const TURNS_SHOWN = 5;
 
 const ACTIVITIES: Record<Activity, { label: string; tone: string }> = {
@@ -303,6 +303,7 @@ export class TalkPage extends LitElement {
   @state() private dock = recall<boolean>("dock") ?? true;
   @state() private image = "";
   @state() private dropping = false;
+  @state() private camera = false;
   private media = matchMedia("(max-width: 1100px)");
 
   override connectedCallback(): void {
@@ -341,6 +342,7 @@ export class TalkPage extends LitElement {
           ${this.dropping ? html`<div class="drop">Drop the picture to send it</div>` : nothing}
         </div>
         ${talk.turns.turns.length ? this.turns() : nothing} ${this.composer()}
+        ${this.camera ? html`<parley-camera .charsMax=${this.charsMax} @picture=${this.photographed} @close=${() => (this.camera = false)}></parley-camera>` : nothing}
       </div>
       ${this.panel && this.narrow ? html`<button class="scrim" aria-label="Close settings" @click=${this.togglePanel}></button>` : nothing}
       ${this.panel
@@ -431,12 +433,13 @@ export class TalkPage extends LitElement {
           </button>`}
       ${this.image
         ? html`<span class="thumb"><img src=${this.image} alt="Picture to send" /><button type="button" aria-label="Remove the picture" @click=${() => (this.image = "")}>${icon("x")}</button></span>`
-        : html`<button type="button" class="button icon" aria-label="Add a picture" title="Add a picture" ?disabled=${!talk.live} @click=${() => this.renderRoot.querySelector<HTMLInputElement>("input[type=file]")!.click()}>
-            ${icon("image")}
-          </button>`}
-      <input type="file" accept="image/png,image/jpeg" hidden @change=${this.picked} />
-      <textarea name="text" rows="1" aria-label="Message" placeholder=${talk.live ? "Write a message" : "Start a call to write"} ?disabled=${!talk.live} @keydown=${this.typed} @paste=${this.pasted}></textarea>
-      <button class="button icon primary" aria-label="Send" ?disabled=${!talk.live}>${icon("send-horizontal")}</button>
+        : html`<button type="button" class="button icon" aria-label="Add a picture" title="Add a picture" ?disabled=${!talk.writable} @click=${() => this.renderRoot.querySelector<HTMLInputElement>("input[type=file]")!.click()}>
+              ${icon("image")}
+            </button>
+            <button type="button" class="button icon" aria-label="Take a picture" title="Take a picture" ?disabled=${!talk.writable} @click=${this.openCamera}>${icon("camera")}</button>`}
+      <input type="file" accept=${PICTURE_TYPES.join()} hidden @change=${this.picked} />
+      <textarea name="text" rows="1" aria-label="Message" placeholder=${talk.writable ? "Write a message" : "Start a call to write"} ?disabled=${!talk.writable} @keydown=${this.typed} @paste=${this.pasted}></textarea>
+      <button class="button icon primary" aria-label="Send" ?disabled=${!talk.writable}>${icon("send-horizontal")}</button>
     </form>`;
   }
 
@@ -488,7 +491,7 @@ export class TalkPage extends LitElement {
   }
 
   private over(event: DragEvent): void {
-    if (!this.talk.live || !event.dataTransfer?.types.includes("Files")) return;
+    if (!this.talk.writable || !event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
     this.dropping = true;
   }
@@ -496,24 +499,41 @@ export class TalkPage extends LitElement {
   private dropped(event: DragEvent): void {
     event.preventDefault();
     this.dropping = false;
-    this.take(event.dataTransfer?.files[0]);
+    void this.take(event.dataTransfer?.files[0]);
   }
 
   private picked(event: Event): void {
     const field = event.target as HTMLInputElement;
-    this.take(field.files?.[0]);
+    void this.take(field.files?.[0]);
     field.value = "";
   }
 
   private pasted(event: ClipboardEvent): void {
-    this.take(event.clipboardData?.files[0]);
+    void this.take(event.clipboardData?.files[0]);
   }
 
-  private take(file: File | undefined): void {
-    if (!file || !/^image\/(png|jpeg)$/.test(file.type) || file.size > IMAGE_BYTES_MAX) return;
-    const reader = new FileReader();
-    reader.onload = () => (this.image = String(reader.result));
-    reader.readAsDataURL(file);
+  private async take(file: File | undefined): Promise<void> {
+    if (!file || !this.talk.writable) return;
+    try {
+      if (!PICTURE_TYPES.includes(file.type)) throw new TypeError(`${file.name} is ${file.type || "of no known type"}.`);
+      this.image = await fromFile(file, this.charsMax);
+    } catch (error) {
+      this.talk.report({ code: "bad_picture", title: "This is no picture that can be sent", advice: ["Choose a PNG or a JPEG."], detail: (error as Error).message });
+    }
+  }
+
+  private get charsMax(): number {
+    return PICTURE_CHARS_MAX[this.talk.settings.transport];
+  }
+
+  /** Loaded when it is wanted. */
+  private openCamera = async (): Promise<void> => {
+    await import("../ui/camera.js");
+    this.camera = true;
+  };
+
+  private photographed(event: CustomEvent<string>): void {
+    this.image = event.detail;
   }
 }
 

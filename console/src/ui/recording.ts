@@ -1,15 +1,31 @@
-import { css, html, LitElement, type TemplateResult } from "lit";
+import { css, html, LitElement, nothing, type TemplateResult } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
 import { peaks } from "../audio/pcm.js";
 import { clock } from "../model/format.js";
-import { segments, type Turn } from "../model/turns.js";
 import { shared } from "../styles/shared.js";
 import { icon } from "./icon.js";
 
 const BAR = 2;
 const STEP = 3;
 
-/** A recorded call: both sides on one time axis, turns marked, to be played. Event: `time` with the position in ms. */
+/** Something to see behind the sound, from and to in ms. */
+export interface Mark {
+  start: number;
+  end: number;
+  /** Name of a custom property. */
+  colour: string;
+}
+
+/** How loud both sides are, 0 to 1, in equal pieces. */
+export interface Levels {
+  user: Float32Array;
+  parley: Float32Array;
+}
+
+/**
+ * A recorded call: both sides on one time axis, turns marked, to be played. Its sound is a file that is here (`sound`),
+ * or one that the server has (`src`, with its `levels` and `length`). Event: `time` with the position in ms.
+ */
 @customElement("parley-recording")
 export class Recording extends LitElement {
   static override styles = [
@@ -27,6 +43,10 @@ export class Recording extends LitElement {
         display: block;
         width: 100%;
         height: 100%;
+      }
+      .failed {
+        padding: 0 12px 8px;
+        color: var(--danger-text);
       }
       .bar {
         display: flex;
@@ -82,13 +102,16 @@ export class Recording extends LitElement {
     `,
   ];
 
-  @property({ attribute: false }) sound!: Blob;
-  @property({ attribute: false }) turns: Turn[] = [];
-  /** Page time of position 0. */
-  @property({ type: Number }) epoch = 0;
+  @property({ attribute: false }) sound: Blob | undefined;
+  @property() src = "";
+  @property({ attribute: false }) levels: Levels | undefined;
+  /** Of `src`, ms. */
+  @property({ type: Number }) length = 0;
+  @property({ attribute: false }) marks: Mark[] = [];
   @state() private playing = false;
   @state() private time = 0;
   @state() private duration = 0;
+  @state() private failed = false;
   private audio = new Audio();
   private left: Float32Array | undefined;
   private right: Float32Array | undefined;
@@ -105,6 +128,7 @@ export class Recording extends LitElement {
       this.run();
     };
     this.audio.ontimeupdate = () => this.moved();
+    this.audio.onerror = () => (this.failed = this.audio.src !== "");
   }
 
   override disconnectedCallback(): void {
@@ -117,15 +141,27 @@ export class Recording extends LitElement {
   }
 
   protected override willUpdate(changed: Map<PropertyKey, unknown>): void {
-    if (changed.has("sound")) void this.load();
+    if (changed.has("sound") && this.sound) void this.decode(this.sound);
+    if (changed.has("src") && this.src) this.open(this.src);
+    if (changed.has("length") && this.length) this.duration = this.length;
   }
 
-  private async load(): Promise<void> {
+  protected override updated(changed: Map<PropertyKey, unknown>): void {
+    if (["levels", "marks", "length"].some((name) => changed.has(name))) this.paint();
+  }
+
+  private open(url: string): void {
+    this.failed = false;
+    this.audio.preload = "metadata";
+    this.audio.src = url;
+  }
+
+  private async decode(sound: Blob): Promise<void> {
     URL.revokeObjectURL(this.url);
-    this.url = URL.createObjectURL(this.sound);
-    this.audio.src = this.url;
+    this.url = URL.createObjectURL(sound);
+    this.open(this.url);
     const context = new OfflineAudioContext(2, 1, 24_000);
-    const decoded = await context.decodeAudioData(await this.sound.arrayBuffer());
+    const decoded = await context.decodeAudioData(await sound.arrayBuffer());
     this.left = decoded.getChannelData(0);
     this.right = decoded.getChannelData(1);
     this.duration = decoded.duration * 1000;
@@ -153,6 +189,7 @@ export class Recording extends LitElement {
         />
         <span class="num small quiet">${clock(this.duration)}</span>
       </div>
+      ${this.failed ? html`<p class="failed small">This browser cannot play the sound. Download it, and open it in another player.</p>` : nothing}
     `;
   }
 
@@ -162,7 +199,7 @@ export class Recording extends LitElement {
   }
 
   private toggle(): void {
-    if (this.audio.paused) void this.audio.play();
+    if (this.audio.paused) this.audio.play().catch(() => (this.failed = this.audio.error !== null));
     else this.audio.pause();
   }
 
@@ -186,7 +223,8 @@ export class Recording extends LitElement {
 
   private paint = (): void => {
     const canvas = this.renderRoot.querySelector("canvas");
-    if (!canvas?.clientWidth || !this.left || !this.right) return;
+    const levels = this.left && this.right ? { user: this.left, parley: this.right } : this.levels;
+    if (!canvas?.clientWidth || !levels || !this.duration) return;
     const ratio = devicePixelRatio;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight];
     canvas.width = width * ratio;
@@ -197,16 +235,14 @@ export class Recording extends LitElement {
     const colour = (name: string) => style.getPropertyValue(name).trim();
     const x = (ms: number) => (ms / this.duration) * width;
     const middle = height / 2;
-    for (const turn of this.turns) {
-      for (const { stage, start, end } of segments(turn)) {
-        pen.globalAlpha = 0.16;
-        pen.fillStyle = colour(`--stage-${stage}`);
-        pen.fillRect(x(start - this.epoch), 0, Math.max(1, x(end - start)), height);
-      }
+    for (const { start, end, colour: name } of this.marks) {
+      pen.globalAlpha = 0.16;
+      pen.fillStyle = colour(name);
+      pen.fillRect(x(start), 0, Math.max(1, x(end - start)), height);
     }
     pen.globalAlpha = 1;
     const columns = Math.floor(width / STEP);
-    const [up, down] = [peaks(this.left, columns, 1), peaks(this.right, columns, 1)];
+    const [up, down] = [peaks(levels.user, columns, 1), peaks(levels.parley, columns, 1)];
     const at = x(this.time);
     for (let column = 0; column < columns; column++) {
       const left = column * STEP;

@@ -2,14 +2,16 @@ import { css, html, LitElement, nothing, type PropertyValues, type TemplateResul
 import { customElement, property } from "lit/decorators.js";
 import { repeat } from "lit/directives/repeat.js";
 import { clock, ms } from "../model/format.js";
-import { heardChars, textOf, type Message, type ToolCall } from "../model/transcript.js";
+import { spokenParts, textOf, type Message, type ToolCall } from "../model/transcript.js";
 import { latency, type Turn } from "../model/turns.js";
 import { shared } from "../styles/shared.js";
 import { icon } from "./icon.js";
 
 const STICK_PX = 80;
+const ESTIMATED =
+  "Estimated: the server says where in the sound a piece of text begins; within it, words are spread evenly. Over WebRTC only the pace of speech is known.";
 
-/** What both sides said. Words that were not heard yet are faint; words that never will be are struck out. Event: `answer`. */
+/** What both sides said. The word that is heard now is marked, later ones are faint, those that never will be struck out. Event: `answer`. */
 @customElement("parley-transcript")
 export class TranscriptView extends LitElement {
   static override styles = [
@@ -73,6 +75,13 @@ export class TranscriptView extends LitElement {
       }
       .later {
         color: var(--quiet);
+      }
+      mark {
+        margin: 0 -2px;
+        padding: 1px 2px;
+        border-radius: 4px;
+        background: var(--accent-soft);
+        color: inherit;
       }
       s {
         color: var(--quiet);
@@ -198,6 +207,7 @@ export class TranscriptView extends LitElement {
         <div class="who">
           <b>${name}</b><time class="num">${clock(message.at - this.epoch)}</time>
           ${wait === undefined ? nothing : html`<span class="pill num" title="From the end of speech to the first sound">${icon("zap")}${ms(wait)}</span>`}
+          ${message.role === "assistant" && spokenParts(message, this.pace).now ? html`<span class="quiet small num" aria-hidden="true" title=${ESTIMATED}>≈ ${ms(message.playedMs)} heard</span>` : nothing}
           ${message.state === "interrupted" && message.role === "assistant"
             ? html`<span class="pill bad">${icon("scissors")}interrupted${message.spoken && message.playedMs ? html` at <span class="num">${ms(message.playedMs)}</span>` : nothing}</span>`
             : nothing}
@@ -214,9 +224,9 @@ export class TranscriptView extends LitElement {
     if (!text && waiting) return html`<div class="dots" role="img" aria-label=${message.state === "listening" ? "Listening" : "Working"}><i></i><i></i><i></i></div>`;
     if (!text) return html`<div class="text quiet">${message.state === "failed" ? "Could not be understood." : message.image ? nothing : "Speech without transcript."}</div>`;
     if (message.role !== "assistant" || !message.spoken) return html`<div class="text">${text}</div>`;
-    const heard = wordEnd(text, heardChars(message, this.pace));
-    const rest = text.slice(heard);
-    return html`<div class="text">${text.slice(0, heard)}${rest ? (message.state === "interrupted" ? html`<s>${rest}</s>` : html`<span class="later">${rest}</span>`) : nothing}</div>`;
+    const { before, now, after } = spokenParts(message, this.pace);
+    const rest = !after ? nothing : message.state === "interrupted" ? html`<s>${after}</s>` : html`<span class="later">${after}</span>`;
+    return html`<div class="text">${before}${now ? html`<mark title=${ESTIMATED}>${now}</mark>` : nothing}${rest}</div>`;
   }
 
   private call(tool: ToolCall): TemplateResult {
@@ -238,11 +248,4 @@ export class TranscriptView extends LitElement {
     const output = String(new FormData(event.target as HTMLFormElement).get("output") ?? "");
     this.dispatchEvent(new CustomEvent("answer", { detail: { callId: tool.callId, output } }));
   }
-}
-
-/** The end of the word at a position, so that no word is cut. */
-function wordEnd(text: string, at: number): number {
-  if (at <= 0) return 0;
-  const next = text.slice(at).search(/\s/);
-  return next < 0 ? text.length : at + next;
 }

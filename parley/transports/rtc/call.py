@@ -153,13 +153,13 @@ class Call:
             self.live.close(INTERNAL_ERROR, "internal_error")
 
     def _beat(self, beats: Beats, now: float) -> None:
-        self._peer.tick(now, time.time())
-        self._events.beat(now)
         if self._peer.connected:
             if beats.skipped:
                 self._peer.skip(beats.skipped)
             for _ in range(beats.played):
                 self._play()
+        self._peer.tick(now, time.time())
+        self._events.beat(now)
         self._relieve()
 
     def _play(self) -> None:

@@ -20,6 +20,8 @@ CONCEAL_SAMPLES_MAX: Final = ms_to_samples(120)
 FRAME_SAMPLES: Final = ms_to_samples(20)
 QUIET_S: Final = 0.2
 """After so long without a packet silence is heard instead. Longer than jitter, shorter than the end of a turn."""
+QUIET_BEHIND_SAMPLES: Final = 2 * FRAME_SAMPLES
+"""So far silence stays behind the time: the packet that ends it brings a frame, and may bring back the one before."""
 JUMP_SAMPLES_MAX: Final = ms_to_samples(60_000)
 """A timestamp farther away begins another stream: nobody is given a minute of silence at once."""
 
@@ -41,6 +43,8 @@ class Listener:
         """Of the last packet, in the codec's clock …"""
         self._position = 0
         """… and where it lies on the caller's clock, in house samples."""
+        self._end = 0
+        """Where it ends there."""
         self._came = 0.0
         self._filled = 0
         """House samples of silence since then."""
@@ -67,7 +71,7 @@ class Listener:
         """Nothing has come for a while: silence, as much as time has passed, in whole frames."""
         if self._ssrc is None or now - self._came < QUIET_S:
             return
-        owed = int((now - self._came) * HOUSE_RATE) - self._filled
+        owed = int((now - self._came) * HOUSE_RATE) - QUIET_BEHIND_SAMPLES - self._filled
         whole = owed - owed % FRAME_SAMPLES
         if whole:
             self._filled += whole
@@ -87,7 +91,7 @@ class Listener:
         """The first packet, or that of another stream: it follows what was heard so far."""
         self._ssrc = packet.ssrc
         self._reorder, self._reception = Reorder(), Reception(self._form.clock_hz)
-        self._timestamp, self._position = packet.timestamp, self.heard
+        self._timestamp, self._position, self._end = packet.timestamp, self.heard, self.heard
         self._codec.restart()
 
     def _place(self, ordered: Ordered) -> None:
@@ -96,14 +100,18 @@ class Listener:
             return  # comfort noise, key presses: silence, which the next timestamp tells of
         self._move(packet.timestamp)
         missing = self._position - self.heard
+        if ordered.lost:  # silence may have been heard in its place: what can be repaired is heard all the same
+            missing = max(missing, min(self._position - self._end, FRAME_SAMPLES))
         if missing > 0 and ordered.lost:
             self._conceal(missing, packet.payload)
         elif missing > 0:
             self._silence(missing)
+        before = self.heard
         try:
             self._say(self._codec.decode(packet.payload))
         except Broken:
             self._say(self._codec.conceal(FRAME_SAMPLES, None))
+        self._end = self._position + self.heard - before
 
     def _move(self, timestamp: int) -> None:
         ticks = (timestamp - self._timestamp + TIMESTAMPS // 2) % TIMESTAMPS - TIMESTAMPS // 2

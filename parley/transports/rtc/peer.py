@@ -3,9 +3,9 @@
     WAITING --(nominated route)--> SHAKING --(DTLS done)--> CONNECTED --(either side, silence)--> GONE
        +-------------- (not connected within CONNECT_S) ------------------------------------------> GONE
 
-ICE and media are ours (`ports`, `leg`); DTLS and SCTP are aiortc's. Few of aiortc's private names are used: the role
-and the two SRTP sessions of its DTLS transport, hence the pinned version. Media packets are decrypted and heard in the
-call that brings them, without a task in between.
+ICE and media are ours (`ports`, `leg`); DTLS and SCTP are aiortc's (`association`). Few of aiortc's private names are
+used: the role and the two SRTP sessions of its DTLS transport, and SCTP's timers and queues, hence the pinned version.
+Media packets are decrypted and heard in the call that brings them, without a task in between.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from enum import Enum, auto
 from typing import Any, Final
 
 import pylibsrtp
-from aiortc import RTCCertificate, RTCDtlsTransport, RTCSctpTransport
+from aiortc import RTCCertificate, RTCDtlsTransport
 from aiortc.rtcdatachannel import RTCDataChannel
 from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters
 from aiortc.rtcsctptransport import RTCSctpCapabilities
@@ -24,6 +24,7 @@ from aiortc.rtcsctptransport import RTCSctpCapabilities
 from parley.errors import RequestError
 from parley.telemetry import note
 from parley.transports.rtc import rtp
+from parley.transports.rtc.association import Association
 from parley.transports.rtc.base import Host
 from parley.transports.rtc.leg import Leg
 from parley.transports.rtc.ports import Lodging, Ports, Route
@@ -38,6 +39,9 @@ CONNECT_S: Final = 30.0
 """How long a client may take from its offer to an encrypted connection."""
 SILENT_S: Final = 20.0
 """A peer that shows no sign of life for so long is gone: browsers check every 2.5 to 5 s (RFC 7675: at most 30)."""
+STRANDED_S: Final = 1.0
+"""A nominated route on which nothing comes for so long, while the peer shows up on another, is dead: media comes every
+20 ms. Without it a caller whose router gave it a new port hears nothing until it nominates again, and some never do."""
 FLUSH_S: Final = 1.0
 """How long last events may take to leave when we end the call."""
 FLUSH_STEP_S: Final = 0.02
@@ -88,17 +92,6 @@ class _Way:
             self.route.send(datagram)
 
 
-class _Nowhere:
-    """What aiortc's SCTP is left with when the connection is over: its timers may still have something to send."""
-
-    state = "closed"
-    _role = "client"
-
-    async def _send_data(self, data: bytes) -> None: ...
-
-    def _unregister_data_receiver(self, receiver: object) -> None: ...
-
-
 class Peer:
     """Built on aiortc. It waits for its client from the moment it is made."""
 
@@ -111,7 +104,7 @@ class Peer:
         self._offer = offer
         self._host = host
         self._state = _State.WAITING
-        self._began = self._seen = loop.time()
+        self._began = self._seen = self._there = loop.time()
         self._ports = ports
         self._lodging = ports.lodge(self)
         self._former: Lodging | None = None
@@ -120,7 +113,7 @@ class Peer:
         self._dtls = RTCDtlsTransport(self._way, [certificate])  # type: ignore[arg-type]
         self._dtls._set_role("client" if begins(offer) else "server")
         self._dtls.on("statechange", self._on_dtls_state)
-        self._sctp = RTCSctpTransport(self._dtls)
+        self._sctp = Association(self._dtls)
         self._sctp.on("datachannel", self._on_channel)
         self._channel: RTCDataChannel | None = None
         self._leg = Leg(offer.form, offer.payload_type, self, self._hear, self._began)
@@ -195,13 +188,14 @@ class Peer:
 
     # ---- the network's side
 
-    def on_checked(self) -> None:
+    def on_checked(self, route: Route) -> None:
         self._seen = self._loop.time()
+        self._follow(route)
 
     def on_nominated(self, lodging: Lodging, route: Route) -> None:
         if lodging is not self._lodging:
             return  # from before the restart
-        self._way.route = route
+        self._go(route)
         if self._former is not None:
             self._former.leave()
             self._former = None
@@ -209,13 +203,26 @@ class Peer:
             self._state = _State.SHAKING
             self._spawn(self._connect())
 
-    def on_datagram(self, datagram: bytes) -> None:
+    def on_datagram(self, datagram: bytes, route: Route) -> None:
         self._seen = self._loop.time()
+        self._follow(route)
         first = datagram[0]
         if 128 <= first < 192:  # RFC 7983
             self._on_media(datagram)
         elif 20 <= first < 64:
             self._way.put(datagram)
+
+    def _follow(self, route: Route) -> None:
+        """Goes where the peer is, when it is no longer where it asked to be spoken to: its router may have moved it."""
+        if route is self._way.route:
+            self._there = self._seen
+        elif self._way.route is not None and self._seen - self._there > STRANDED_S:
+            note(log, "peer moved", logging.DEBUG)
+            self._go(route)
+
+    def _go(self, route: Route) -> None:
+        self._way.route = route
+        self._there = self._loop.time()
 
     def _on_media(self, datagram: bytes) -> None:
         srtp: Any = self._dtls._rx_srtp  # None until there are keys
@@ -303,7 +310,7 @@ class Peer:
     def _end(self, reason: str) -> None:
         if self._state is not _State.GONE:
             self._state = _State.GONE
-            self._leave_sctp()
+            self._sctp.leave()
             self._host.on_gone(reason)
             self._spawn(self._stop(0.0))
 
@@ -314,7 +321,7 @@ class Peer:
         if self._expiry is not None:
             self._expiry.cancel()
         await self._sctp.stop()
-        self._leave_sctp()
+        self._sctp.leave()
         await self._dtls.stop()
         self._way.put(None)
         self._dtls.remove_all_listeners()
@@ -322,15 +329,9 @@ class Peer:
         if self._former is not None:
             self._former.leave()
 
-    def _leave_sctp(self) -> None:
-        self._dtls._unregister_data_receiver(self._sctp)
-        self._sctp.setTransport(_Nowhere())  # type: ignore[arg-type]
-
     def _unsent(self) -> bool:
         """Whether the peer has not confirmed all that was said."""
-        return self._channel is not None and bool(
-            self._channel.bufferedAmount or self._sctp._outbound_queue or self._sctp._sent_queue
-        )
+        return self._channel is not None and bool(self._channel.bufferedAmount or self._sctp.unconfirmed)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)

@@ -68,7 +68,7 @@ class Route(NamedTuple):
 class Guest(Protocol):
     """A call on the port. Calls come on the event loop."""
 
-    def on_checked(self) -> None:
+    def on_checked(self, route: Route) -> None:
         """The peer has shown that it is there, and wants to be."""
         ...
 
@@ -76,8 +76,8 @@ class Guest(Protocol):
         """The peer wants to be spoken to there. Comes with every check that says so; `lodging` is what it knew."""
         ...
 
-    def on_datagram(self, datagram: bytes) -> None:
-        """DTLS, SRTP or SRTCP, from one of its routes."""
+    def on_datagram(self, datagram: bytes, route: Route) -> None:
+        """DTLS, SRTP or SRTCP. A route is one object as long as it is known."""
         ...
 
 
@@ -98,11 +98,18 @@ class Lodging:
             secrets.token_urlsafe(PASSWORD_CHARS)[:PASSWORD_CHARS],
         )
         self.password = self.credentials.password.encode()
-        self.routes: dict[tuple[_Socket, Address], None] = {}
+        self.routes: dict[tuple[_Socket, Address], Route] = {}
         self._leave = leave
 
     def leave(self) -> None:
         self._leave(self)
+
+
+class _Resident(NamedTuple):
+    """Who is behind an address."""
+
+    lodging: Lodging
+    route: Route
 
 
 class Ports:
@@ -150,26 +157,29 @@ class Ports:
         if check is None or lodging is None or not stun.authentic(check, lodging.password):
             self.dropped += 1
             return
-        route = Route(asked.transport, address)
-        route.send(stun.answer(check, address[0], address[1], lodging.password))
+        answer = stun.answer(check, address[0], address[1], lodging.password)
         if check.controlled:
+            Route(asked.transport, address).send(answer)
             return
-        self._note_route(lodging, asked, address)
-        lodging.guest.on_checked()
+        route = self._known_route(lodging, asked, address)
+        route.send(answer)
+        lodging.guest.on_checked(route)
         if check.nominates:
             lodging.guest.on_nominated(lodging, route)
 
-    def _note_route(self, lodging: Lodging, asked: "_Socket", address: Address) -> None:
+    def _known_route(self, lodging: Lodging, asked: "_Socket", address: Address) -> Route:
         key = (asked, address)
-        if key in lodging.routes:
-            return
+        known = lodging.routes.get(key)
+        if known is not None:
+            return known
         if len(lodging.routes) >= ROUTES_MAX:
             self._forget_route(lodging, next(iter(lodging.routes)))
         stranger = asked.guests.get(address)
         if stranger is not None:  # a browser that left and came back takes its old port with it
-            stranger.routes.pop(key, None)
-        lodging.routes[key] = None
-        asked.guests[address] = lodging
+            stranger.lodging.routes.pop(key, None)
+        route = lodging.routes[key] = Route(asked.transport, address)
+        asked.guests[address] = _Resident(lodging, route)
+        return route
 
     def _forget_route(self, lodging: Lodging, key: "tuple[_Socket, Address]") -> None:
         del lodging.routes[key]
@@ -211,7 +221,7 @@ class _Socket(asyncio.DatagramProtocol):
     def __init__(self, ports: Ports) -> None:
         self.transport: asyncio.DatagramTransport
         self.port = 0
-        self.guests: dict[Address, Lodging] = {}
+        self.guests: dict[Address, _Resident] = {}
         """Who has shown to be behind an address."""
         self._ports = ports
 
@@ -226,8 +236,8 @@ class _Socket(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: Address) -> None:
         if stun.is_stun(data):
             self._ports.check(self, data, addr)
-        elif (lodging := self.guests.get(addr)) is not None and data:
-            lodging.guest.on_datagram(data)
+        elif (resident := self.guests.get(addr)) is not None and data:
+            resident.lodging.guest.on_datagram(data, resident.route)
         else:
             self._ports.dropped += 1
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from aiortc import RTCBundlePolicy, RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 
+from parley.transports.rtc.association import RTO_INITIAL_S, RTO_MAX_S, RTO_MIN_S
 from parley.transports.rtc.codecs import spoken
-from parley.transports.rtc.peer import CONNECT_S, SILENT_S, Peer, Peers
-from parley.transports.rtc.ports import Network, Ports
+from parley.transports.rtc.peer import CONNECT_S, SILENT_S, STRANDED_S, Peer, Peers
+from parley.transports.rtc.ports import Network, Ports, Route
 from parley.transports.rtc.sdp import read_offer
 from tests.transports.rtc.phone import Mouth
 from tests.transports.rtc.test_ports import CLIENT_HELLO
@@ -150,6 +151,29 @@ async def test_a_peer_that_vanishes_is_missed(pair: Pair) -> None:
     assert pair.host.gone == ["vanished"]
 
 
+async def test_a_peer_is_followed_only_from_a_dead_route(pair: Pair) -> None:
+    await pair.connect()
+    here = pair.ours._way.route
+    assert here is not None
+    elsewhere = Route(here.transport, ("127.0.0.1", 9))
+    pair.ours.on_checked(elsewhere)
+    assert pair.ours._way.route is here, "media still comes from where it was nominated"
+    pair.ours._there -= STRANDED_S + 1
+    pair.ours.on_checked(elsewhere)
+    assert pair.ours._way.route is elsewhere
+
+
+async def test_events_are_sent_again_as_soon_as_a_browser_would(pair: Pair) -> None:
+    await pair.theirs.setLocalDescription(await pair.theirs.createOffer())
+    ours = await Peers(pair.ports).open(read_offer(pair.theirs.localDescription.sdp, spoken()), pair.host)
+    assert ours._sctp._rto == RTO_INITIAL_S
+    ours._sctp._update_rto(0.001)
+    assert ours._sctp._rto == RTO_MIN_S
+    ours._sctp._update_rto(30.0)
+    assert ours._sctp._rto == RTO_MAX_S
+    ours.close()
+
+
 async def test_a_peer_that_never_comes_is_not_waited_for(ports: Ports) -> None:
     pair = Pair(ports)
     await pair.theirs.setLocalDescription(await pair.theirs.createOffer())
@@ -188,13 +212,14 @@ async def test_a_channel_of_another_name_is_closed(ports: Ports) -> None:
 
 async def test_forged_media_is_not_heard(pair: Pair) -> None:
     await pair.connect()
-    heard = pair.host.heard
+    heard, route = pair.host.heard, pair.ours._way.route
+    assert route is not None
     for _ in range(100):
-        pair.ours.on_datagram(b"\x80\x60" + bytes(60))
-        pair.ours.on_datagram(b"\x80\xc8" + bytes(60))
-        pair.ours.on_datagram(CLIENT_HELLO)
-        pair.ours.on_datagram(b"\x00\x01")
-        pair.ours.on_datagram(b"\xff")
+        pair.ours.on_datagram(b"\x80\x60" + bytes(60), route)
+        pair.ours.on_datagram(b"\x80\xc8" + bytes(60), route)
+        pair.ours.on_datagram(CLIENT_HELLO, route)
+        pair.ours.on_datagram(b"\x00\x01", route)
+        pair.ours.on_datagram(b"\xff", route)
     await asyncio.sleep(0.3)
     assert pair.host.gone == [] and pair.ours.connected
     assert pair.host.heard - heard < 1_000

@@ -20,13 +20,13 @@ class Guest:
         self.route: Route | None = None
         self.datagrams: list[bytes] = []
 
-    def on_checked(self) -> None:
+    def on_checked(self, route: Route) -> None:
         self.checked += 1
 
     def on_nominated(self, lodging: Lodging, route: Route) -> None:
         self.route = route
 
-    def on_datagram(self, datagram: bytes) -> None:
+    def on_datagram(self, datagram: bytes, route: Route) -> None:
         self.datagrams.append(datagram)
 
 
