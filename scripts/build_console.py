@@ -57,6 +57,8 @@ def build(*, force: bool = False, tests: bool = False) -> bool:
         return False
     npm = find_npm()
     install(npm)
+    if tests:
+        run([*npm, "run", "check"])
     run([*npm, "run", "build"])
     STAMP.write_text(sources)
     return True
