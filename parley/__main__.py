@@ -60,6 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
     office.add_credits(verb("credits", "Add credits, and see where they went."))
     office.add_prices(verb("prices", "Show what models cost, in credits: tokens by the million, minutes, calls."))
     office.add_db(verb("db", "Back up, check and migrate the database."))
+    office.add_webhooks(verb("webhooks", "See what was announced to your programs, and announce it again."))
     add_doctor(verb("doctor", "Check whether everything is as it should be, and say what to do."))
     add_config(verb("config", "Show or check the settings."))
     add_version(verb("version", "Show the version."))

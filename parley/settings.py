@@ -164,9 +164,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     allowed_networks: Annotated[
         str,
-        Meta(
-            description="What URLs that clients name may lead to besides public addresses: networks, names; with commas."
-        ),
+        Meta(description="Where URLs of others may lead besides public addresses: networks and names; with commas."),
     ] = ""
     sip_port: Annotated[Port | None, Meta(description="Not in this version: port for telephone calls.")] = None
 

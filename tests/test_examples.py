@@ -14,8 +14,8 @@ from tests.conftest import ROOT, Server, clean_environment
 from tests.spoken import recording
 
 QUESTION = "What is seven plus five?"
-TESTED = {
-    "ask.py", "beta_client.py", "call.js", "function_calling.py", "push_to_talk.py", "speak.py", "transcribe.py", "websocket.mjs",
+TESTED = {  # those that answer calls: in tests/webhooks
+    "answer-calls.mjs", "answer_calls.py", "ask.py", "beta_client.py", "call.js", "function_calling.py", "push_to_talk.py", "speak.py", "transcribe.py", "websocket.mjs",
     "websocket.py",
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The arguments of `users`, `keys`, `credits`, `db` and `prices`. Nothing heavy is imported: help answers at once."""
+"""The arguments of commands about people, money, webhooks, the database. Nothing heavy is imported: help is quick."""
 
 from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Callable
@@ -100,6 +100,15 @@ def add_db(command: ArgumentParser) -> None:
     action("verify", "Check that no credit is lost or made up. Status 1 when something is wrong.")
     action("migrate", "Bring the database up to this version, as the server does when it starts.")
     action("url", "Print where the database is, without its password.")
+
+
+def add_webhooks(command: ArgumentParser) -> None:
+    action = actions_of(command)
+    listed = action("list", "Show what was announced, newest first, and what became of it.")
+    listed.add_argument("--lines", type=int, default=20, metavar="N", help="how many (default 20)")
+    replay = action("replay", "Announce something again. A running server sends it.")
+    replay.add_argument("id", help="id of the webhook")
+    action("secret", "Make a secret for webhook_secret, and print it.")
 
 
 def add_prices(parser: ArgumentParser) -> None:

@@ -12,6 +12,7 @@ from parley.auth.gate import Gate
 from parley.auth.turn import IceServers, told
 from parley.errors import RequestError
 from parley.telemetry import Metrics
+from parley.transports.ringing import NO_PHONES, RingingCalls
 from parley.transports.rtc.calls import Asked, Calls
 from parley.web.bodies import SDP, offer_of
 from parley.web.cors import Endpoint, open_to_pages
@@ -20,7 +21,9 @@ CALLS: Final = "/v1/realtime/calls"
 NO_SERVERS: Final = IceServers()
 
 
-def routes(gate: Gate, calls: Calls, metrics: Metrics, ice: IceServers = NO_SERVERS) -> list[Route]:
+def routes(
+    gate: Gate, calls: Calls, metrics: Metrics, ice: IceServers = NO_SERVERS, phones: RingingCalls = NO_PHONES
+) -> list[Route]:
     async def create(request: Request) -> Response:
         admitted = await gate.admit(*_who(request))
         offer = await offer_of(request)
@@ -43,7 +46,11 @@ def routes(gate: Gate, calls: Calls, metrics: Metrics, ice: IceServers = NO_SERV
         return Response(answered.sdp, media_type=SDP)
 
     async def hang_up(request: Request) -> Response:
-        calls.hang_up(request.path_params["call_id"], await gate.know(*_who(request)))
+        call_id, bearer = request.path_params["call_id"], await gate.know(*_who(request))
+        try:
+            calls.hang_up(call_id, bearer)
+        except RequestError:  # a telephone call, or none
+            phones.hang_up(call_id, bearer)
         return Response()
 
     async def ice_servers(request: Request) -> Response:
