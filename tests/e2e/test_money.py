@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from openai import AsyncOpenAI, PermissionDeniedError
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from parley.auth.accounts import User
@@ -211,6 +212,34 @@ async def test_the_session_ends_with_its_sentence_when_the_credits_do(
         assert 0 <= left < 25 * second
         lines = (await office.ledger.statement(user.account)).lines
         assert not any(line.asked - line.moved for line in lines if line.kind == "capture"), "nothing was given away"
+
+
+async def test_two_hundred_race_for_the_money_of_twenty(
+    server: Server, place: tuple[Path, str], backends: Backends
+) -> None:
+    backends.reset()
+    async with office_of(place) as office:
+        rich, made = await newcomer(office, CREDIT)
+        async with talking(server._replace(key=made.value)):
+            (hold,) = await office.ledger.open_holds(rich.account)
+        user, made = await newcomer(office, 20 * hold.amount)
+
+        async def arrive() -> ClientConnection | int:
+            headers = {"Authorization": f"Bearer {made.value}"}
+            try:
+                return await connect(f"{server.ws_url}?model={MODEL}", additional_headers=headers, open_timeout=60)
+            except InvalidStatus as refused:
+                return refused.response.status_code
+
+        came = await asyncio.gather(*(arrive() for _ in range(200)))
+        admitted = [one for one in came if not isinstance(one, int)]
+        assert 19 <= len(admitted) <= 20
+        assert [one for one in came if isinstance(one, int)] == [402] * (200 - len(admitted))
+        account = await office.ledger.account(user.account)
+        assert account.held == len(admitted) * hold.amount <= account.posted
+        assert not backends.chats, "no work was done for anybody"
+        await asyncio.gather(*(one.close() for one in admitted))
+        assert await settled(office, user.account) == 20 * hold.amount
 
 
 async def test_a_revoked_key_ends_its_session_within_a_second(server: Server, place: tuple[Path, str]) -> None:
