@@ -28,6 +28,7 @@ lint: .venv/.dev
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python scripts/make_docs.py --check
+	@$(BIN)/python scripts/make_management_json.py --check
 
 cover: .venv/.dev
 	@$(BIN)/coverage run -m pytest -q tests/core
@@ -40,6 +41,7 @@ fix: .venv/.dev
 
 docs: .venv/.dev
 	@$(BIN)/python scripts/make_docs.py
+	@$(BIN)/python scripts/make_management_json.py
 
 bench: .venv/.dev
 	@$(BIN)/python bench/run.py $(ARGS)

@@ -90,20 +90,13 @@ def errors() -> Iterator[str]:
 
 
 def settings() -> Iterator[str]:
-    from parley.settings import LATER, rows
+    from parley.settings import rows
 
     lines = [
         (f"`{row.name}`", f"`{row.env}`", row.default if " " in row.default else code(row.default), row.reason)
         for row in rows()
-        if row.name not in LATER
     ]
     return table(("setting", "environment", "default", "what it is"), lines)
-
-
-def settings_later() -> Iterator[str]:
-    from parley.settings import LATER, PREFIX
-
-    yield ", ".join(f"`{PREFIX}{name.upper()}`" for name in LATER)
 
 
 def models() -> Iterator[str]:
@@ -223,7 +216,6 @@ PARTS: Final[dict[str, Callable[[], Iterator[str]]]] = {
     "metrics": metrics,
     "models": models,
     "settings": settings,
-    "settings_later": settings_later,
     "voices": voices,
 }
 

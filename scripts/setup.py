@@ -114,8 +114,8 @@ def install_speech(venv: Path) -> None:
 def build_console(venv: Path, *, tests: bool) -> None:
     """The pages, from their sources. Where that fails Parley does without them."""
     say("building the console (the first time this downloads about 60 MB)")
-    command = [str(venv / "bin" / "python"), str(ROOT / "scripts" / "build_console.py"), *(["--tests"] if tests else [])]
-    if subprocess.run(command, check=False).returncode:
+    command = [str(venv / "bin" / "python"), str(ROOT / "scripts" / "build_console.py")]
+    if subprocess.run([*command, "--tests"] if tests else command, check=False).returncode:
         say("the console could not be built; everything else works without it")
 
 

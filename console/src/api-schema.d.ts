@@ -48,7 +48,29 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** What the sign-in page may offer; `oidc` names the provider of OpenID Connect, if there is one */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Asked by somebody who is not signed in. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            oidc: string | null;
+                        };
+                    };
+                };
+            };
+        };
         put?: never;
         /** Take the token of a one-time link, a password or an API key for a cookie */
         post: {

@@ -60,6 +60,9 @@ export async function about(): Promise<About> {
 export const fetchSignedIn = (path: string, init: RequestInit): Promise<Response> =>
   fetch(path, { ...init, headers: { ...init.headers, "x-parley-csrf": csrf } });
 
+/** The name of the provider that people may sign in with, if the operator has set one. */
+export const provider = async (): Promise<string | null> => (await answer(client.GET("/api/console/sign-in"))).oidc;
+
 export const signIn = (credential: Credential): Promise<unknown> =>
   answer(client.POST("/api/console/sign-in", { body: credential }));
 

@@ -45,6 +45,7 @@ def console_server(home: Path, port: int | None = None, **settings: str) -> Iter
         "PARLEY_PORT": str(port),
         "PARLEY_API_KEY": KEY,
         "PARLEY_ALLOWED_HOSTS": "console.example",
+        "PARLEY_LLM_SEES": "yes",  # the embedded assistant does not, and says so in words
         **settings,
     }
     with log.open("wb") as output:

@@ -89,7 +89,7 @@ export class AccountPage extends LitElement {
           <tbody>
             ${signIns.map(
               (one) => html`<tr>
-                <th scope="row">${one.agent || "unknown"}${one.agent === navigator.userAgent ? html` <span class="pill">like this one</span>` : nothing}</th>
+                <th scope="row">${one.agent || "unknown"}${one.current ? html` <span class="pill">this one</span>` : nothing}</th>
                 <td class="still" data-label="Since">${moment(one.created_at)}</td><td class="still" data-label="Last seen">${moment(one.seen_at)}</td><td class="still" data-label="Ends">${moment(one.expires_at)}</td>
                 <td class="actions"><button type="button" class="button small" aria-label="End the sign-in of ${moment(one.created_at)}" @click=${() => this.end(one.id)}>End</button></td>
               </tr>`,

@@ -164,7 +164,7 @@ export class PlaygroundPage extends LitElement {
         return html`
           <div class="two">${this.select("model", "Model", CALL_MODELS)} ${this.select("voice", "Voice", VOICES)}</div>
           <label class="field">Instructions<textarea class="control" name="callInstructions" rows="3" .value=${this.form.callInstructions!}></textarea></label>
-          <p class="quiet">The page offers your microphone when you allow it, and only listens when you do not.</p>
+          <p class="quiet">The page offers your microphone when you allow it, and only listens when you do not. curl has no offer of its own: put yours in the place of <code>v=0…</code></p>
         `;
       case "charge":
         return html`

@@ -63,6 +63,11 @@ export class SignInPage extends LitElement {
       .button {
         height: 40px;
       }
+      a.button {
+        margin-top: 12px;
+        color: inherit;
+        text-decoration: none;
+      }
       .bad {
         margin-top: 16px;
         padding: 8px 12px;
@@ -77,7 +82,16 @@ export class SignInPage extends LitElement {
 
   @property() refusal = "";
   @state() private waiting = false;
+  @state() private provider: string | null = null;
   @state() private way = recall<Way>("sign-in") ?? "key";
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    api.provider().then(
+      (name) => (this.provider = name),
+      () => undefined, // then there is none to offer; signing in will say what is wrong
+    );
+  }
 
   override render(): TemplateResult {
     return html`<main class="card">
@@ -98,6 +112,7 @@ export class SignInPage extends LitElement {
         ${this.way === "key" ? this.keyField() : this.passwordFields()}
         <button class="button primary" ?disabled=${this.waiting}>${this.waiting ? "Signing in…" : "Sign in"}</button>
       </form>
+      ${this.provider ? html`<a class="button" href="/api/console/oidc">Sign in with ${this.provider}</a>` : nothing}
     </main>`;
   }
 

@@ -357,6 +357,14 @@ export class TalkPage extends LitElement {
     `;
   }
 
+  /** What the operator lets the server keep of a call: said before anybody speaks. */
+  private kept(): TemplateResult | typeof nothing {
+    const recording = this.talk.about?.recording;
+    if (!recording || recording.record === "off") return nothing;
+    const what = recording.record === "audio" ? "recorded" : "written down";
+    return html`<span class="pill warn">Calls are ${what}, kept for ${recording.days} ${recording.days === 1 ? "day" : "days"}</span>`;
+  }
+
   private head(): TemplateResult {
     const { talk } = this;
     const { label, tone } = talk.activity === "ready" && !talk.byButton ? { label: "Ready", tone: "good" } : ACTIVITIES[talk.activity];
@@ -367,6 +375,7 @@ export class TalkPage extends LitElement {
       ${talk.state === "reconnecting" ? html`<span class="pill warn" role="status">Reconnecting…</span>` : nothing}
       ${talk.began ? html`<span class="num quiet">${clock(talk.elapsed)}</span>` : nothing}
       ${talk.network.rttMs === undefined ? nothing : html`<span class="num quiet small wide">${ms(talk.network.rttMs)} round trip</span>`}
+      ${this.kept()}
       <span class="grow"></span>
       ${talk.busy
         ? html`<button type="button" class="button danger" @click=${() => talk.stop()}>${icon("phone-off")}End</button>`

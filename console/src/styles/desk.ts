@@ -44,7 +44,8 @@ export const desk = css`
     padding: 8px 16px;
     border-bottom: 1px solid var(--line);
   }
-  section.card > .note {
+  section.card > .note,
+  .scroll > .note {
     padding: 16px;
     color: var(--quiet);
   }
@@ -240,7 +241,7 @@ export const fields = css`
   }
   .two {
     display: grid;
-    grid-template-columns: repeat(auto-fit, minmax(132px, 1fr));
+    grid-template-columns: repeat(auto-fit, minmax(max(132px, 40%), 1fr));
     gap: 12px;
     align-items: start;
   }

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from parley import __version__
 from parley.office import Office
-from parley.web.api import docs_page, keys, limits, money, people
+from parley.web.api import docs_page, keys, limits, money, people, prompts
 from parley.web.api.operations import Front, Operation, openapi
 from parley.web.api.operations import routes as routes_of
 
@@ -18,7 +18,7 @@ PAGE_POLICY: Final = (
 
 
 def operations(office: Office) -> list[Operation]:
-    desks = (people.Desk(office), keys.Desk(office), money.Desk(office), limits.Desk(office))
+    desks = (people.Desk(office), keys.Desk(office), money.Desk(office), limits.Desk(office), prompts.Desk(office))
     return [operation for desk in desks for operation in desk.operations()]
 
 

@@ -34,4 +34,4 @@ class Front:
         check_same_origin(request, host)
         visitor = await self._sign_in.check(request.cookies.get(cookie_name(host)))
         check_csrf(request, visitor.csrf)
-        return Caller(visitor.user)
+        return Caller(visitor.user, visitor.session)

@@ -47,9 +47,10 @@ class AccountQuery(Wire):
 
 
 class Caller(NamedTuple):
-    """Who asks, and by what right: a cookie, or a key with the scope `admin`."""
+    """Who asks, and by what right: a cookie, or a key with the scope `admin`. `sign_in`: whose cookie it is."""
 
     user: User
+    sign_in: str | None = None
 
     @property
     def is_admin(self) -> bool:

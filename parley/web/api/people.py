@@ -38,6 +38,7 @@ class SignIn(Shown):
     """`current`: the one that this request was sent with."""
 
     id: str
+    current: bool
     agent: str
     created_at: int
     seen_at: int
@@ -148,7 +149,8 @@ class Desk:
         return Nothing()
 
     async def sign_ins(self, call: Call) -> SignIns:
-        return SignIns(data=[_sign_in(one) for one in await self._accounts.sessions(call.caller.user.id)])
+        sessions = await self._accounts.sessions(call.caller.user.id)
+        return SignIns(data=[_sign_in(one, call.caller.sign_in) for one in sessions])
 
     async def end_sign_in(self, call: Call) -> Nothing:
         await self._accounts.end_session(call.caller.user.id, call.ids["sign_in_id"])
@@ -203,9 +205,10 @@ def person(user: User) -> Person:
     )  # fmt: skip
 
 
-def _sign_in(session: Session) -> SignIn:
+def _sign_in(session: Session, current: str | None) -> SignIn:
     return SignIn(
-        id=session.id, agent=session.agent, created_at=session.created_at // MS, seen_at=session.seen_at // MS,
+        id=session.id,
+        current=session.id == current, agent=session.agent, created_at=session.created_at // MS, seen_at=session.seen_at // MS,
         expires_at=session.expires_at // MS,
     )  # fmt: skip
 
