@@ -86,7 +86,7 @@ async def stage(limits: MemoryLimits, who: tuple[Subject, ...], patch: dict[str,
     session = new_session(patch)
     live: LiveSession
     watch = await open_watch(limits, who, name, lambda rates: live.post(Rates(rates=rates)))
-    around = Surroundings(Deaf(), Metrics(), lambda live, turn: None, lambda live: None)
+    around = Surroundings(Deaf(), Metrics(), lambda live, turn: None, lambda live: None, lambda: 0.0)
     live = LiveSession(session, Speaker(), around, witnesses=[watch])
     peer = Peer()
     live.attach(peer)

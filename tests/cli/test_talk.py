@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,7 @@ async def test_ctrl_c_ends_a_conversation_in_good_order(server: Server, tmp_path
     process = await asyncio.create_subprocess_exec(
         *command, *several, "--url", server.url, "--key", server.key,
         env=clean_environment(server.home), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )  # fmt: skip
     assert process.stdout is not None
     assert (await process.stdout.readline()).startswith(b"you")  # in the middle of the conversation

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,22 @@ async def refused(tmp_path: Path, data: bytes) -> str:
     return refusal.value.code
 
 
+@pytest.fixture(autouse=True)
+def others() -> Iterator[None]:
+    """Processes that the test run has besides ours, such as a server."""
+    OTHERS.update(_children())
+    yield
+    OTHERS.clear()
+
+
+OTHERS: set[str] = set()
+
+
 def children() -> list[str]:
+    return [child for child in _children() if child not in OTHERS]
+
+
+def _children() -> list[str]:
     return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
 
 

@@ -176,7 +176,7 @@ def test_a_page_interrupts(server: Server, tmp_path: Path) -> None:
         assert cleared["at"] - started["at"] > 500, "it was speaking"
         truncated = await_event(page, "conversation.item.truncated")
         played_ms = cleared["at"] - started["at"]
-        assert abs(truncated["audio_end_ms"] - played_ms) < 400
+        assert abs(truncated["audio_end_ms"] - played_ms) < 1_500, "of some 5,000"
         page.wait_for_timeout(600)
         quiet_after_ms = page.evaluate("() => window.call.loud") - cleared["at"]
-        assert quiet_after_ms < 400, "all that is left is what the browser had buffered"
+        assert quiet_after_ms < 1_500, "all that is left is what the browser had buffered"
