@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -32,7 +32,7 @@ from parley.auth.oidc import Provider
 from parley.auth.turn import IceServers, told
 from parley.billing.calls import CallBook
 from parley.catalog import DEFAULT_MODEL, MODELS, VOICES, Model
-from parley.core.config import RealtimeConfig, SessionConfig, Transcription
+from parley.core.config import Prompt, RealtimeConfig, SessionConfig, Transcription, TranscriptionConfig
 from parley.core.effects import Turn
 from parley.core.inputs import Charged, Rates
 from parley.core.session import Session
@@ -40,22 +40,35 @@ from parley.core.terms import Terms
 from parley.engine_room import EngineRoom, open_engine_room
 from parley.engines.cascade import Cascade
 from parley.engines.llm.checked import Checked
+from parley.engines.mcp import with_servers
 from parley.engines.tokens import TokenCounter
-from parley.errors import RequestError
+from parley.errors import EngineError, RequestError
 from parley.ids import new_id, new_node
+from parley.images import Pictures
 from parley.live.listening import Listening
 from parley.live.one_turn import Asked, config_of
+from parley.live.preparing import Resources
 from parley.live.recording import Recordings
 from parley.live.registry import Registry
-from parley.live.session import LiveSession, Surroundings, Whose, Witness
+from parley.live.relay import RelayedSession
+from parley.live.relay_parts import RelaySurroundings
+from parley.live.session import LiveSession, Surroundings, Witness
 from parley.office import Hooks, Office, pepper_of
+from parley.outgoing import Allowed, Outgoing, read_allowed
+from parley.prompts import Prompts
+from parley.relays import NOT_PAID, PAID_NO_LONGER, Relays, whose
 from parley.server import Server, is_local, listen, raise_file_limit, url_of
 from parley.settings import Settings, SettingsError
 from parley.telemetry import Metrics, note, set_up_logs, turn_fields
+from parley.telephone import Telephone, pressed
+from parley.transports.carriers import door as carriers
+from parley.transports.carriers.calls import AlsoCarriers, CarrierCalls
+from parley.transports.ringing import no_call
 from parley.transports.rtc.calls import Calls
 from parley.transports.rtc.ports import Network
 from parley.transports.websocket import Door, realtime
-from parley.web import calls, client_secrets, console, errors, health, models, oidc, realtime_api
+from parley.upstreams import Upstreams
+from parley.web import call_control, calls, client_secrets, console, errors, health, models, oidc, realtime_api
 from parley.web.api import app as api
 from parley.web.api.front import Front
 from parley.web.charges import Charges
@@ -64,17 +77,10 @@ from parley.web.sign_in import SignIn
 
 SESSION_S: Final = 3_600
 """protocol.md 8.5."""
+LIKE_ANY: Final = Model(DEFAULT_MODEL)
+"""Of a session without a model of ours."""
 WORKERS: Final = max(2, (os.cpu_count() or 2) - 1)
 """Threads for embedded speech. Its libraries release the GIL."""
-
-PAID_NO_LONGER: Final = {
-    "insufficient_credits": "The credits of this account are used up. Add credits, then connect again.",
-    "budget_exceeded": "The budget of this API key is used up.",
-    "hold_closed": "This server was not heard of for too long, and the session was settled.",
-    "storage_unavailable": "The database could not be reached, so that nothing can be paid for.",
-}
-"""Why a session is cut off, by the code that its meter tells."""
-NOT_PAID: Final = "This session can be paid for no longer."
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +104,17 @@ class House:
         self.count_tokens = TokenCounter()
         self.listening = Listening()
         self.around = Surroundings(self.listening, self.metrics, self._meter, self._ended)
+        self.around_hidden = Surroundings(self.listening, Metrics(), lambda live, turn: None, lambda live: None)
+        """Of sessions that stand behind one that is counted."""
+        self.upstreams = Upstreams(settings)
+        self.relays = Relays(
+            self.upstreams, self.office, self.recordings, self.registry,
+            RelaySurroundings(self.metrics, self._meter, self._ended), self._answer_here,
+        )  # fmt: skip
         self.cascade = Cascade(self.engines.stt.backend, Checked(self.engines.llm.backend), self.engines.tts.backend)
+        self.engine = with_servers(self.cascade, _allowed(settings))
+        self.pictures = Pictures(Outgoing(_allowed(settings)), sees=_sees(settings))
+        self.prompts = Prompts(self.office.storage)
         self.failure: str | None = None
         """Why the models could not be loaded."""
         self._loaded = asyncio.Event()
@@ -112,15 +128,24 @@ class House:
             self.calls.warm_up()
             return told(ice, "console", time.time()).servers
 
-        desk = console.Desk(gate, self.office.accounts, secrets, self.facts, self.office.charged_for, servers, hosts)
+        desk = console.Desk(
+            gate, self.office.accounts, secrets, self.facts, self.upstreams.check, self.upstreams.models,
+            self.office.charged_for, servers, hosts,
+        )  # fmt: skip
         front = Front(gate, self.office.accounts, self.sign_in, hosts)
-        self.calls = Calls(_network(settings), self.start, new_node())
-        door = Door(gate, self.metrics, self.start, self.find_call)
+        node = new_node()
+        self.calls = Calls(_network(settings), self.start_anywhere, node)
+        self.carriers = CarrierCalls(self.start, pressed, node)
+        self.telephone = Telephone(settings, self.office.storage, self.start, self.upstreams.check, node)
+        door = Door(gate, self.metrics, self.start_anywhere, self.find_call)
+        streams = carriers.media(
+            carriers.Door(gate, self.metrics, self.carriers, settings.twilio_auth_token, settings.public_url)
+        )
         pulse = health.Pulse(self.facts, self.not_ready, self.metrics)
         self.app = Starlette(
             routes=[
                 *console.routes(desk, self.sign_in, self.recordings),
-                *api.routes(self.office, front),
+                *api.routes(self.office, front, self.telephone.sip, self.upstreams),
                 *oidc.Desk(
                     _provider(settings),
                     self.office.accounts,
@@ -129,12 +154,15 @@ class House:
                     sign_up=settings.oidc_sign_up,
                 ).routes(),
                 *health.routes(pulse),
-                *models.routes(gate, self.engines.names),
-                *client_secrets.routes(gate, secrets, self.calls.warm_up),
-                *calls.routes(gate, self.calls, self.metrics, ice),
+                *models.routes(gate, self.engines.names, self.upstreams.models(), self.upstreams.engine),
+                *client_secrets.routes(gate, secrets, self.calls.warm_up, self.upstreams.check),
+                *calls.routes(gate, self.calls, self.metrics, ice, AlsoCarriers(self.carriers, self.telephone.phones)),
+                *call_control.routes(gate, self.telephone.phones, self.metrics, self.upstreams.check),
                 *realtime_api.routes(self._realtime_api(gate, hosts)),
                 Route("/v1/realtime", _upgrade_required),
                 WebSocketRoute("/v1/realtime", realtime(door)),
+                WebSocketRoute("/v1/realtime/media/{carrier}", streams),
+                WebSocketRoute("/v1/realtime/media/{carrier}/{secret}", streams),
                 WebSocketRoute("/{path:path}", errors.unknown_socket),
             ],
             exception_handlers=errors.HANDLERS,
@@ -143,18 +171,26 @@ class House:
 
     async def drain(self) -> None:
         """No new sessions; running turns come to their end."""
+        self.telephone.drain()
         await self.registry.drain(self.drain_s)
 
     async def start(
-        self, config: SessionConfig, bearer: Bearer, call_id: str | None = None, *, scope: Scope = "realtime"
+        self,
+        config: SessionConfig,
+        bearer: Bearer,
+        call_id: str | None = None,
+        minute_micro: int = 0,
+        *,
+        scope: Scope = "realtime",
     ) -> LiveSession:
-        """A registered session, as soon as the models are there; a call's plays by itself.
+        """A registered session that this machine answers, as soon as the models are there; a call's plays by itself.
+        `minute_micro` is what a minute of it costs besides.
 
         Raises `RequestError`: no room, not for this key, no credits; `EngineError` where that cannot be found out.
         """
-        model = _model_of(config)
-        bearer.allow(scope, model, config.audio.output.voice if isinstance(config, RealtimeConfig) else None)
-        self.registry.check_room()
+        model = self._check(config, bearer, scope)
+        resources = self._resources(bearer)
+        config = await _filled(config, resources)
         await self._loaded.wait()
         self.listening.begin()
         await self.count_tokens.load()
@@ -174,18 +210,52 @@ class House:
         hooks = Hooks(stop, charged, lambda rates: live.post(Rates(rates=rates)))
         if not isinstance(config, RealtimeConfig):
             hooks = hooks._replace(cut=cut)
-        admission = await self.office.admit(session.id, model, bearer, hooks)
-        whose = Whose(bearer.account, None if bearer.key is None else bearer.key.id)
+        admission = await self.office.admit(session.id, model, bearer, hooks, minute_micro)
         witnesses: list[Witness] = [*admission]
-        live = LiveSession(session, self.cascade, self.around, call_id, whose, witnesses)
+        live = LiveSession(session, self.engine, self.around, call_id, whose(bearer), witnesses, resources)
         try:
             self.registry.add(live)
         except RequestError:
-            for witness in admission:
-                witness.ended()
+            admission.end()
             raise
         witnesses.append(self.recordings.open(live.id, account=bearer.account, model=model, call_id=call_id))
         return live
+
+    async def _answer_here(self, model: str, transcribes: bool, bearer: Bearer) -> LiveSession:
+        """Behind a relayed session, which is who is let in, registered, metered and paid for. Raises `EngineError`."""
+        await self._loaded.wait()
+        if self.failure:
+            raise EngineError("backend_unavailable", "The models of this server could not be loaded.")
+        self.listening.begin()
+        await self.count_tokens.load()
+        config: SessionConfig = TranscriptionConfig() if transcribes else RealtimeConfig(model=model)
+        terms = self._terms(config, bearer, plays=False)
+        session = Session(config=config, terms=terms, new_id=new_id, now=self.around.now())
+        return LiveSession(session, self.engine, self.around_hidden, resources=self._resources(bearer))
+
+    async def start_anywhere(
+        self, config: SessionConfig, bearer: Bearer, call_id: str | None = None
+    ) -> LiveSession | RelayedSession:
+        """The same, and answered by an upstream where the model is one of theirs."""
+        if not self.upstreams.answer(_model_of(config)):
+            return await self.start(config, bearer, call_id)
+        return await self.relays.start(config, bearer, self._check(config, bearer, "realtime"), call_id)
+
+    def _resources(self, bearer: Bearer) -> Resources:
+        project = None if bearer.key is None else bearer.key.project
+
+        def prompt(asked: Prompt, path: str) -> Awaitable[str]:
+            return self.prompts.filled(bearer.account, project, asked, path)
+
+        return Resources(self.pictures.ready, prompt)
+
+    def _check(self, config: SessionConfig, bearer: Bearer, scope: Scope) -> str:
+        """The model that a session is priced by. Raises `RequestError`: unknown, not for this key, no room."""
+        self.upstreams.check(config)
+        model = _model_of(config)
+        bearer.allow(scope, model, config.audio.output.voice if isinstance(config, RealtimeConfig) else None)
+        self.registry.check_room()
+        return model
 
     def _realtime_api(self, gate: Gate, hosts: tuple[str, ...]) -> realtime_api.Desk:
         def open_turn(asked: Asked, bearer: Bearer) -> Awaitable[LiveSession]:
@@ -204,21 +274,25 @@ class House:
         for live in self.registry.of_keys(keys):
             live.cut_off("invalid_api_key", "The API key of this session was revoked.")
 
-    def _meter(self, live: LiveSession, turn: Turn) -> None:
+    def _meter(self, live: LiveSession | RelayedSession, turn: Turn) -> None:
         note(log, "turn", session=live.id, **turn_fields(turn))
 
-    def _ended(self, live: LiveSession) -> None:
+    def _ended(self, live: LiveSession | RelayedSession) -> None:
         self.registry.remove(live)
 
-    async def find_call(self, call_id: str, bearer: Bearer) -> LiveSession:
+    async def find_call(self, call_id: str, bearer: Bearer) -> LiveSession | RelayedSession:
         """Raises `RequestError`. Asynchronous, for a call may be another node's one day."""
-        return self.calls.find(call_id, bearer).live
+        for kind in (self.calls, self.carriers, self.telephone):
+            with suppress(RequestError):
+                return kind.find(call_id, bearer).live
+        raise no_call(call_id)
 
     def facts(self) -> dict[str, Any]:
         """What `/health` tells."""
         return {
             "version": __version__,
             "engines": {**self.engines.names, "voice_activity": self.listening.name},
+            "upstreams": self.upstreams.names,
             "notes": [*self.engines.notes, *([self.failure] if self.failure else [])],
             "sessions": len(self.registry),
             "draining": self.registry.draining,
@@ -233,7 +307,7 @@ class House:
 
     def _terms(self, config: SessionConfig, bearer: Bearer, *, plays: bool) -> Terms:
         voices = () if bearer.key is None else bearer.key.rules.voices
-        model = MODELS[config.model] if isinstance(config, RealtimeConfig) else Model(DEFAULT_MODEL)
+        model = MODELS.get(config.model, LIKE_ANY) if isinstance(config, RealtimeConfig) else LIKE_ANY
         return Terms(
             voices=frozenset(voices or VOICES),
             count_tokens=self.count_tokens,
@@ -251,13 +325,19 @@ class House:
         await self.office.open()
         await self.office.begin(self._revoked)
         await self.recordings.begin()
+        await self.upstreams.begin()
+        await self.telephone.begin()
         yield
         loading.cancel()
+        await self.telephone.end()
         self.registry.close_all()
+        await self.upstreams.close()
         await self.recordings.close()
         await self.office.close()
         self.calls.close()
         await self.listening.close()
+        await self.engine.close()
+        await self.pictures.close()
         await self.engines.close()
         self.workers.shutdown(wait=False, cancel_futures=True)
 
@@ -285,6 +365,18 @@ def _model_of(config: SessionConfig) -> str:
     return (config.audio.input.transcription or Transcription()).model
 
 
+async def _filled(config: SessionConfig, resources: Resources) -> SessionConfig:
+    """With the instructions of its prompt, where it has none of its own. Raises `RequestError`, `EngineError`."""
+    if not isinstance(config, RealtimeConfig) or config.prompt is None or config.instructions:
+        return config
+    return msgspec.structs.replace(config, instructions=await resources.prompt(config.prompt, "session.prompt"))
+
+
+def _sees(settings: Settings) -> bool:
+    """Of a language model behind a URL it is believed; what it says of a picture is up to it."""
+    return bool(settings.llm_url) if settings.llm_sees == "auto" else settings.llm_sees == "yes"
+
+
 def _provider(settings: Settings) -> Provider | None:
     """Raises `SettingsError`."""
     if not settings.oidc_issuer:
@@ -293,6 +385,14 @@ def _provider(settings: Settings) -> Provider | None:
         return Provider(settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret)
     except ValueError as error:
         raise SettingsError(f"oidc_issuer is wrong: {error}.") from error
+
+
+def _allowed(settings: Settings) -> Allowed:
+    """Raises `SettingsError`."""
+    try:
+        return read_allowed(settings.allowed_networks)
+    except ValueError as error:
+        raise SettingsError(f"allowed_networks is wrong: {error}.") from error
 
 
 def _network(settings: Settings) -> Network:
@@ -378,7 +478,8 @@ def serve(settings: Settings, write: Callable[[str], object] = sys.stdout.write)
         url = url_of(listener, secure=certificate is not None)
 
         async def run() -> None:
-            house = House(msgspec.structs.replace(settings, port=listener.getsockname()[1]), ApiKeys([key]))
+            here = {"port": listener.getsockname()[1], "tls_cert": certificate, "tls_key": private_key}
+            house = House(msgspec.structs.replace(settings, **here), ApiKeys([key]))
 
             await house.office.open()
             link = await house.sign_in.new_link(url)

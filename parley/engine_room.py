@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 from parley.engines.base import LanguageModel, Peek, SpeechToText, TextToSpeech, Transcript, TranscriptionRequest
 from parley.engines.llm import BACKENDS as LANGUAGE_MODELS
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 ASSISTANT: Final = "embedded assistant"
 NOTHING: Final = "none"
+OPENAI: Final = "api.openai.com"
+"""Its reasoning models know the limit of output only by its newer name, which small servers do not know."""
 
 T = TypeVar("T")
 
@@ -121,8 +124,8 @@ def _text_to_speech(settings: Settings, workers: Executor, connections: "list[Ba
     return Part(Missing(note), NOTHING, note) if voice is None else Part(voice, _embedded(voice), note)
 
 
-def _language_model(settings: Settings) -> Part[LanguageModel]:
-    options = LanguageModelOptions(
+def language_model_options(settings: Settings) -> LanguageModelOptions:
+    return LanguageModelOptions(
         url=settings.llm_url,
         api_key=settings.llm_api_key,
         model=settings.llm_model,
@@ -130,7 +133,12 @@ def _language_model(settings: Settings) -> Part[LanguageModel]:
         first_token_s=settings.backend_timeout_s,
         next_token_s=settings.backend_timeout_s,
         seed=settings.assistant_seed,
+        limit_field="max_completion_tokens" if urlsplit(settings.llm_url).hostname == OPENAI else "max_tokens",
     )
+
+
+def _language_model(settings: Settings) -> Part[LanguageModel]:
+    options = language_model_options(settings)
     if settings.llm_url:
         return Part(LANGUAGE_MODELS["chat"](options), _endpoint(settings.llm_url, settings.llm_model))
     note = f"The {ASSISTANT} stands in for a language model; PARLEY_LLM_URL brings a real one."

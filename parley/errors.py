@@ -109,6 +109,12 @@ ERRORS: Final[dict[str, Row]] = {
     "url_not_allowed": Row(
         INVALID, 400, "Use a public http or https URL without credentials, or have it added to `allowed_networks`."
     ),
+    # -- pictures and prompts
+    "image_not_supported": Row(INVALID, 400, "Send text, or have a language model connected that can see."),
+    "invalid_image": Row(INVALID, 400, "Send an undamaged PNG, JPEG, WebP or GIF within the limits of docs/images.md."),
+    "image_not_reached": Row(INVALID, 400, "Check the URL, or send the picture itself as a data URL."),
+    "too_many_images": Row(INVALID, 400, "Delete items with pictures that are no longer needed."),
+    "prompt_not_found": Row(INVALID, 404, "Use the id and a version of a prompt of this account and project."),
     # -- calls and client secrets
     "invalid_sdp": Row(INVALID, 400, "Send the unchanged offer of createOffer(), with an audio section."),
     "unsupported_codec": Row(INVALID, 400, "Offer Opus (every browser does), PCMU or PCMA."),
@@ -123,6 +129,7 @@ ERRORS: Final[dict[str, Row]] = {
     # -- accounts and money
     "insufficient_credits": Row(QUOTA, 402, "Add credits to the account, or wait until running sessions end."),
     "budget_exceeded": Row(QUOTA, 402, "Raise the key's own budget, or use another key."),
+    "upstream_not_found": Row(INVALID, 404, "Use the name of an upstream that the settings name."),
     "hold_not_found": Row(INVALID, 404, "Use the id of a hold of this account."),
     "key_not_found": Row(INVALID, 404, "Use the id of a key of this account."),
     "user_not_found": Row(INVALID, 404, "Use the id or address of a user."),

@@ -15,7 +15,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import Final, NamedTuple
 from weakref import WeakSet
@@ -34,9 +34,11 @@ from parley.billing.meter import Meter, Tab
 from parley.billing.prices import AMOUNTS, PUBLISHED, Price, PriceBook, PriceError, read_prices
 from parley.billing.reports import charged_for
 from parley.billing.watch import Watch
+from parley.core.effects import Turn
 from parley.core.rates import Rate
 from parley.errors import EngineError, RequestError
 from parley.ids import new_node
+from parley.live.session import Witness
 from parley.settings import Settings, SettingsError
 from parley.storage import LateStorage, SchemaError, Script, Sql
 from parley.telemetry import note
@@ -82,6 +84,38 @@ class Admission(NamedTuple):
 
     limits: LimitWatch
     money: Watch
+
+    def end(self) -> None:
+        """Nothing came of it."""
+        self.limits.ended()
+        self.money.ended()
+
+
+class RelayTally:
+    """The witness of a session that an upstream answers: what it says is counted by its core, not by watching it."""
+
+    def __init__(self, admission: Admission, also: Iterable[Witness] = ()) -> None:
+        self._admission = admission
+        self._all: tuple[Witness, ...] = (*admission, *also)
+
+    def started(self, response_id: str) -> None:
+        self._admission.money.meter.started(response_id)
+
+    def spoke(self, response_id: str, ms: int) -> None:
+        self._admission.money.meter.spoke(response_id, ms)
+        self._admission.limits.count(made_ms=ms)
+
+    def heard(self, ms: int) -> None:
+        self._admission.money.meter.heard(ms)
+        self._admission.limits.count(heard_ms=ms)
+
+    def turn(self, turn: Turn) -> None:
+        for witness in self._all:
+            witness.turn(turn)
+
+    def ended(self) -> None:
+        for witness in self._all:
+            witness.ended()
 
 
 class Office:
@@ -172,16 +206,17 @@ class Office:
 
     # ---- sessions
 
-    async def admit(self, session: str, model: str, bearer: Bearer, hooks: Hooks, reads: int = 0) -> Admission:
+    async def admit(self, session: str, model: str, bearer: Bearer, hooks: Hooks, minute_micro: int = 0) -> Admission:
         """A session within its limits, with money for its first seconds. Raises `RequestError`.
 
-        `reads` is what the instructions have in tokens. Who gets an admission calls `ended` of both its watches.
+        `minute_micro` is what a minute costs besides, as of a telephone line. Who gets an admission calls `ended` of
+        both its watches.
         """
         account = await self.accounts.account(bearer.account)
         limits = await open_watch(self.limits, self._who(bearer, account), session, hooks.rates, hooks.cut)
         self._limit_watches.add(limits)
         try:
-            return Admission(limits, await self._open_tab(session, model, bearer, account, hooks, reads))
+            return Admission(limits, await self._open_tab(session, model, bearer, account, hooks, minute_micro))
         except BaseException:
             limits.ended()
             raise
@@ -195,7 +230,7 @@ class Office:
         return (whole,) if bearer.key is None else (subject("key", bearer.key.id, bearer.key.rules), whole)
 
     async def _open_tab(
-        self, session: str, model: str, bearer: Bearer, account: Account, hooks: Hooks, reads: int
+        self, session: str, model: str, bearer: Bearer, account: Account, hooks: Hooks, minute_micro: int
     ) -> Watch:
         key = bearer.key
         tab = Tab(
@@ -206,15 +241,19 @@ class Office:
             project=None if key is None else key.project,
             api_key=None if key is None else key.id,
             markup_bp=account.markup_bp,
+            minute_micro=minute_micro,
         )
-        meter = Meter(self.ledger, tab, self.price_today, hooks.stop)
+        meter = Meter(self.ledger, tab, self.price_today, hooks.stop, cost_of=self._cost_today)
         watch = Watch(meter, hooks.charged, self._closed)
-        await meter.open(reads)
+        await meter.open()
         self._watches[session] = watch
         return watch
 
     def price_today(self, model: str) -> Price | None:
         return self.prices.find(model, time.strftime("%Y-%m-%d", time.gmtime()))
+
+    def _cost_today(self, named: str, model: str) -> Price | None:
+        return self.prices.find_cost(named, model, time.strftime("%Y-%m-%d", time.gmtime()))
 
     def watch(self, session: str) -> Watch | None:
         """Of a session that runs, or is being settled."""

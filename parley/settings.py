@@ -22,9 +22,6 @@ HOME_FILE: Final = "config.toml"
 HIDDEN: Final = "********"
 """What is shown of a secret that is set."""
 
-LATER: Final = ("upstream_url", "upstream_api_key", "sip_port")
-"""Names that stand already, for what this version cannot do yet."""
-
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Count = Annotated[int, Meta(ge=0)]
@@ -49,6 +46,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(description="The endpoint's name of the model. Empty: what the client asked for.")
     ] = ""
     llm_api_key: Annotated[str | None, _secret("Key for the language model endpoint.")] = None
+    llm_sees: Annotated[
+        Literal["auto", "yes", "no"],
+        Meta(description="Whether it is shown pictures; `auto`: if it is an endpoint. The embedded one is blind."),
+    ] = "auto"
     stt_url: Annotated[
         str, Meta(description="Endpoint with /audio/transcriptions. Empty: embedded speech to text.")
     ] = ""
@@ -153,8 +154,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     account_sessions_at_once: Annotated[
         Count | None, Meta(description="Sessions that are open together. Empty: only `sessions_max` bounds them.")
     ] = None
-    upstream_url: Annotated[str | None, Meta(description="Not in this version: another Realtime provider.")] = None
-    upstream_api_key: Annotated[str | None, _secret("Not in this version: key of that provider.")] = None
+    upstream_url: Annotated[
+        str, Meta(description="Another Realtime API (with /v1) that answers all realtime models. Empty: none.")
+    ] = ""
+    upstream_api_key: Annotated[str | None, _secret("Key for that API.")] = None
+    upstream: Annotated[
+        tuple[dict[str, Any], ...], Meta(description="Several of them: `[[upstream]]` tables of the settings file.")
+    ] = ()
+    route: Annotated[
+        tuple[dict[str, Any], ...], Meta(description="Which of them answer a model: `[[route]]` tables.")
+    ] = ()
+    upstream_fallback: Annotated[
+        Literal["none", "local"],
+        Meta(description="Who answers when no upstream can be reached: nobody, or this machine. A route may differ."),
+    ] = "none"
     webhook_url: Annotated[
         str, Meta(description="Where incoming calls are announced (realtime.call.incoming). Empty: nowhere.")
     ] = ""
@@ -166,7 +179,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(description="Where URLs of others may lead besides public addresses: networks and names; with commas."),
     ] = ""
-    sip_port: Annotated[Port | None, Meta(description="Not in this version: port for telephone calls.")] = None
+    twilio_auth_token: Annotated[
+        str | None, _secret("Of the Twilio account: its media streams must be signed with it. Empty: not checked.")
+    ] = None
+    sip_port: Annotated[
+        Port | None, Meta(description="UDP and TCP port of telephone calls (SIP). Empty: there are none.")
+    ] = None
+    sip_host: Annotated[str, Meta(description="Address on which they are taken. Empty: `host`.")] = ""
+    sip_tls_port: Annotated[Port, Meta(description="The same over TLS, where there is a certificate.")] = 5_061
+    sip_rtp_ports: Annotated[str, Meta(description="UDP ports of their sound.")] = "20000-20999"
+    sip_address: Annotated[
+        str, Meta(description="IP address to tell callers instead of this machine's own, as behind 1:1 NAT.")
+    ] = ""
+    sip_trunks: Annotated[
+        Path | None, Meta(description="Who may call, and whom they reach (TOML). Empty: this machine, any number.")
+    ] = None
 
 
 class SettingsError(Exception):
@@ -230,23 +257,28 @@ def load(
     )
 
 
+def read_secret(variable: str, file: str) -> str:
+    """A secret in an environment variable, or in a file of its own; both may be empty. Raises `ValueError`."""
+    if variable:
+        if not (value := os.environ.get(variable, "")):
+            raise ValueError(f"the environment variable {variable} is not set")
+        return value
+    if not file:
+        return ""
+    try:
+        return Path(file).expanduser().read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} cannot be read") from error
+
+
 def rows() -> list[Row]:
     """The settings table of the documentation."""
     table = []
     for name, _, meta in _fields():
         default = getattr(_EXAMPLE, name)
-        shown = "the platform's data folder" if name == "home" else "" if default is None else str(default)
+        shown = "the platform's data folder" if name == "home" else "" if default in (None, ()) else str(default)
         table.append(Row(name, PREFIX + name.upper(), shown, meta.description or ""))
     return table
-
-
-def refuse_what_comes_later(loaded: Loaded) -> None:
-    """Raises `SettingsError` when something is set that this version cannot do: silence would look like success."""
-    for name in LATER:
-        if getattr(loaded.settings, name) is not None:
-            raise SettingsError(
-                f"{name} (from {loaded.origins[name]}) is not available in this version of Parley; leave it unset."
-            )
 
 
 def _default_home() -> Path:

@@ -139,6 +139,7 @@ def turn_fields(turn: Turn) -> dict[str, object]:
         "model": turn.model,
         "status": turn.status,
         "error": turn.error_code,
+        "upstream": turn.upstream,
         "interrupted_at_ms": turn.stamps.interrupted_at_ms,
     }
     if turn.usage is not None:

@@ -237,6 +237,9 @@ def _ga() -> Rules:
             "realtime_mcp_approval_response.RealtimeMcpApprovalResponse": frozenset({"object", "status"}),
             "realtime_conversation_item_user_message.Content": frozenset({"format"}),
             "realtime_conversation_item_assistant_message.Content": frozenset({"format"}),
+            "realtime_conversation_item_assistant_message.RealtimeConversationItemAssistantMessage": frozenset(
+                {"phase"}  # protocol.md 6.7
+            ),
             "input_audio_buffer_dtmf_event_received_event.InputAudioBufferDtmfEventReceivedEvent": frozenset(
                 {"event_id"}
             ),

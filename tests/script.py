@@ -6,12 +6,13 @@
     raw     invalid_event Not JSON.                            an unreadable message, as a dialect would post it
     mic     speech 320 | silence 640 | sound 100               milliseconds of audio (with or without evidence of speech)
     engine  heard "hello" | early "hel" | partial 3 "hello"    about the newest running transcription
+    engine  tools docs search write! | returned docs mcp_1 "42" | broke docs mcp_1 "No." | lost docs backend_timeout
     engine  said 0 "Hi." | spoke 0 200 | called 0 f {"a":1} | ended 0 | generated stop | failed backend_timeout
     wait    5000                                               milliseconds pass; due ticks are delivered
     played  resp_1 900 done                                    the transport has played so much
     left | drain | cut insufficient_credits after sentence | charged resp_1 1250 3000
     server  response.done status=completed id=R1               an event that must come, with fields (dots go inside)
-    asks    transcribe | generate | stop R1 | peek | end | close 1001 | draft
+    asks    attend | call | transcribe | generate | stop R1 | peek | end | close 1001 | draft
 
 A value that looks like ``R1`` is a name: it takes the value it meets first and must meet the same one later. Everything
 after ``#`` is a remark.

@@ -107,7 +107,9 @@ def test_a_taken_port_is_said_in_one_line(tmp_path: Path) -> None:
 
 
 def test_what_this_version_cannot_do_is_refused(tmp_path: Path) -> None:
-    assert "not available in this version" in refused_start(tmp_path, PARLEY_UPSTREAM_URL="wss://example.com")
+    assert "must begin with wss://" in refused_start(tmp_path, PARLEY_UPSTREAM_URL="example.com")
+    assert "sip_rtp_ports is wrong" in refused_start(tmp_path, PARLEY_SIP_PORT="0", PARLEY_SIP_RTP_PORTS="20000")
+    assert "needs webhook_secret" in refused_start(tmp_path, PARLEY_WEBHOOK_URL="https://hooks.example/parley")
 
 
 def test_tls_with_a_certificate_of_its_own(make_server: MakeServer) -> None:

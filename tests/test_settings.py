@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from parley.settings import HIDDEN, LATER, SettingsError, load, refuse_what_comes_later, rows
+from parley.settings import HIDDEN, SettingsError, load, rows
 
 
 def write(path: Path, text: str) -> Path:
@@ -94,14 +94,6 @@ def test_secrets_are_never_shown(env: dict[str, str], tmp_path: Path) -> None:
     loaded = load(environ=env | {f"PARLEY_{name.upper()}": "sk-do-not-print" for name in names}, folder=tmp_path)
     assert "sk-do-not-print" not in str(loaded.shown())
     assert [row.value for row in loaded.shown() if row.name in names] == [HIDDEN] * len(names)
-
-
-@pytest.mark.parametrize("name", LATER)
-def test_what_comes_later_is_refused_when_set(env: dict[str, str], tmp_path: Path, name: str) -> None:
-    refuse_what_comes_later(load(environ=env, folder=tmp_path))
-    loaded = load(environ=env | {f"PARLEY_{name.upper()}": "5060"}, folder=tmp_path)
-    with pytest.raises(SettingsError, match="not available in this version"):
-        refuse_what_comes_later(loaded)
 
 
 def test_the_table_has_a_reason_for_everything() -> None:

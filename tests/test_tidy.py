@@ -17,6 +17,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 IMPORTED_AS = {
     "argon2-cffi": "argon2",
+    "pillow": "PIL",
     "prometheus-client": "prometheus_client",
     "pyjwt": "jwt",
     "pywebrtc-audio": "pywebrtc_audio",

@@ -34,12 +34,14 @@ const NAV: Record<Page, Entry> = {
   usage: { label: "Usage", glyph: "chart-column", about: "What was used, and what it cost" },
   limits: { label: "Limits", glyph: "activity", about: "How much is allowed, and how much is left" },
   prices: { label: "Prices", glyph: "tags", about: "What a model costs" },
+  phone: { label: "Phone", glyph: "phone", about: "Trunks, numbers and calls", admins: true },
+  upstreams: { label: "Upstreams", glyph: "link", about: "Who answers in this server’s place", admins: true },
   users: { label: "Users", glyph: "users", about: "Who may come in", admins: true },
   account: { label: "Account", glyph: "circle-user", about: "Who I am, and where I am signed in" },
 };
 const SECTIONS: { title: string; pages: Page[] }[] = [
   { title: "", pages: ["talk", "turns", "events", "sessions", "code", "playground"] },
-  { title: "Settings", pages: ["api-keys", "credits", "usage", "limits", "prices", "users"] },
+  { title: "Settings", pages: ["api-keys", "credits", "usage", "limits", "prices", "upstreams", "phone", "users"] },
 ];
 /** Beside each other at the bottom of a phone; the others are behind "More". */
 const TABS: Page[] = ["talk", "turns", "events", "sessions"];
@@ -210,6 +212,10 @@ export class App extends LitElement {
         return html`<parley-limits-page .about=${about} .chosen=${rest}></parley-limits-page>`;
       case "prices":
         return html`<parley-prices-page .about=${about}></parley-prices-page>`;
+      case "phone":
+        return html`<parley-phone-page .chosen=${rest}></parley-phone-page>`;
+      case "upstreams":
+        return html`<parley-upstreams-page .about=${about}></parley-upstreams-page>`;
       case "users":
         return html`<parley-users-page .about=${about}></parley-users-page>`;
       case "account":
@@ -253,6 +259,8 @@ const LATER: Partial<Record<Page, () => Promise<unknown>>> = {
   usage: () => import("./pages/usage-page.js"),
   limits: () => import("./pages/limits-page.js"),
   prices: () => import("./pages/prices-page.js"),
+  phone: () => import("./pages/phone-page.js"),
+  upstreams: () => import("./pages/upstreams-page.js"),
   users: () => import("./pages/users-page.js"),
   account: () => import("./pages/account-page.js"),
 };

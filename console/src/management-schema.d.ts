@@ -540,6 +540,126 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/phone": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Trunks, numbers and calls
+         * @description For admins.
+         */
+        get: operations["phone"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/phone/calls/{call_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A call, with its messages
+         * @description For admins.
+         */
+        get: operations["phoneCall"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What was announced, newest first
+         * @description For admins.
+         */
+        get: operations["deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/webhooks/{webhook_id}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Announce it again
+         * @description For admins.
+         */
+        post: operations["replayWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/upstreams": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Upstreams: how they do
+         * @description For admins.
+         */
+        get: operations["upstreams"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/upstreams/{name}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask an upstream a question
+         * @description For admins.
+         */
+        post: operations["testUpstream"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -821,6 +941,8 @@ export interface components {
             milliseconds: number;
             calls: number;
             micro: number;
+            cost_micro: number | null;
+            margin_micro: number | null;
         };
         /** Prices */
         Prices: {
@@ -946,6 +1068,209 @@ export interface components {
         /** NewVersion */
         NewVersion: {
             instructions: string;
+        };
+        /**
+         * Phone
+         * @description `ports` by transport; none where the door is not open.
+         */
+        Phone: {
+            ports: {
+                [key: string]: number;
+            };
+            trunks: components["schemas"]["TrunkShown"][];
+            calls: components["schemas"]["CallShown"][];
+        };
+        /**
+         * TrunkShown
+         * @description Without its passwords. `registered` is null where there is nothing to register at.
+         */
+        TrunkShown: {
+            name: string;
+            addresses: string[];
+            password: boolean;
+            transports: string[];
+            srtp: string;
+            codecs: string[];
+            numbers: components["schemas"]["NumberShown"][];
+            calls: number;
+            calls_max: number;
+            calls_per_hour: number;
+            minute_micro: number;
+            server: string;
+            registered: boolean | null;
+        };
+        /**
+         * NumberShown
+         * @description `answer`: a stored session answers, a webhook of its own is asked, or the one of all numbers.
+         */
+        NumberShown: {
+            number: string;
+            account: string;
+            project: string;
+            /** @enum {unknown} */
+            answer: "session" | "settings" | "webhook";
+            greeting: boolean;
+        };
+        /**
+         * CallShown
+         * @description `ended_at` is null while it goes on; `reason` says why it is over.
+         */
+        CallShown: {
+            id: string;
+            trunk: string;
+            account: string;
+            caller: string;
+            called: string;
+            state: string;
+            reason: string;
+            began_at: number;
+            ended_at: number | null;
+        };
+        /**
+         * CallDetail
+         * @description `heard` is what we hear, `spoken` what the other side says that it hears.
+         */
+        CallDetail: {
+            call: components["schemas"]["CallShown"];
+            number: string;
+            peer: string;
+            transport: string;
+            codec: string;
+            media_security: string;
+            session: string;
+            transfer: number | null;
+            keys: components["schemas"]["KeyPress"][];
+            heard: components["schemas"]["QualityShown"] | null;
+            spoken: components["schemas"]["QualityShown"] | null;
+            round_trip_ms: number | null;
+            ladder: components["schemas"]["Rung"][];
+        };
+        /** KeyPress */
+        KeyPress: {
+            at: number;
+            key: string;
+        };
+        /**
+         * QualityShown
+         * @description One direction: packets, those that got lost, jitter, and what people would say of it (1 to 4.5).
+         */
+        QualityShown: {
+            packets: number;
+            lost: number;
+            jitter_ms: number;
+            mos: number;
+        };
+        /**
+         * Rung
+         * @description One SIP message, keys and credentials hidden.
+         */
+        Rung: {
+            at: number;
+            /** @enum {unknown} */
+            way: "in" | "out";
+            title: string;
+            transport: string;
+            text: string;
+        };
+        /**
+         * Deliveries
+         * @description `next` is the `before` of the following page.
+         */
+        Deliveries: {
+            data: components["schemas"]["DeliveryShown"][];
+            next: string | null;
+        };
+        /**
+         * DeliveryShown
+         * @description An announcement to a program. Of its address only the host is shown. `outcome`: of the last attempt.
+         */
+        DeliveryShown: {
+            id: string;
+            account: string;
+            host: string;
+            event: string;
+            /** @enum {unknown} */
+            state: "delivered" | "failed" | "pending";
+            outcome: string;
+            attempts: number;
+            created_at: number;
+            next_at: number | null;
+            delivered_at: number | null;
+        };
+        /** UpstreamsShown */
+        UpstreamsShown: {
+            data: components["schemas"]["UpstreamShown"][];
+            fallback: components["schemas"]["Fallback"];
+        };
+        /**
+         * UpstreamShown
+         * @description `state` is that of its breaker: closed, or open after failures until `open_until`, then probing. `opens_ms`: how
+         *         long it takes to open a session. Money is of the last thirty days; `cost_micro` as far as prices are known.
+         */
+        UpstreamShown: {
+            name: string;
+            kind: string;
+            url: string;
+            dialect: string;
+            has_key: boolean;
+            /** @enum {unknown} */
+            state: "closed" | "open" | "probing";
+            open_until: number | null;
+            failure: string | null;
+            failed_at: number | null;
+            opens_ms: number | null;
+            routes: components["schemas"]["RoutePart"][];
+            turns: number;
+            charged_micro: number;
+            cost_micro: number | null;
+        };
+        /**
+         * RoutePart
+         * @description An upstream's part in a route: `model` (``*``: all without a route) is answered as `model_there`, as number
+         *         `position` of the targets. `local`: this machine is behind them.
+         */
+        RoutePart: {
+            model: string;
+            model_there: string;
+            position: number;
+            /** @enum {unknown} */
+            policy: "latency" | "order" | "price" | "weights";
+            weight: number;
+            price: number;
+            local: boolean;
+            opens_ms: number | null;
+        };
+        /**
+         * Fallback
+         * @description What this machine answered in the place of upstreams, in the last thirty days.
+         */
+        Fallback: {
+            turns: number;
+            charged_micro: number;
+        };
+        /**
+         * TrialShown
+         * @description A real turn. Times in milliseconds from its beginning, null where it did not get that far.
+         */
+        TrialShown: {
+            ok: boolean;
+            model: string;
+            opened_ms: number | null;
+            first_ms: number | null;
+            done_ms: number | null;
+            answer: string;
+            code: string;
+            message: string;
+        };
+        /**
+         * TrialAsked
+         * @description `model` is what the upstream calls it; left out: one that it has.
+         */
+        TrialAsked: {
+            /** @default Say hello in one short sentence. */
+            question?: string;
+            /** @default null */
+            model?: string | null;
         };
         Refusal: {
             error: {
@@ -2095,6 +2420,204 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PromptShown"];
+                };
+            };
+            /** @description Refused; the message says what to do. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    phone: {
+        parameters: {
+            query?: {
+                account?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Phone"];
+                };
+            };
+            /** @description Refused; the message says what to do. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    phoneCall: {
+        parameters: {
+            query?: {
+                account?: string | null;
+            };
+            header?: never;
+            path: {
+                call_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallDetail"];
+                };
+            };
+            /** @description Refused; the message says what to do. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    deliveries: {
+        parameters: {
+            query?: {
+                account?: string | null;
+                before?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deliveries"];
+                };
+            };
+            /** @description Refused; the message says what to do. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    replayWebhook: {
+        parameters: {
+            query?: {
+                account?: string | null;
+            };
+            header?: never;
+            path: {
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Nothing"];
+                };
+            };
+            /** @description Refused; the message says what to do. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    upstreams: {
+        parameters: {
+            query?: {
+                account?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UpstreamsShown"];
+                };
+            };
+            /** @description Refused; the message says what to do. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    testUpstream: {
+        parameters: {
+            query?: {
+                account?: string | null;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TrialAsked"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrialShown"];
                 };
             };
             /** @description Refused; the message says what to do. */

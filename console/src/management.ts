@@ -17,6 +17,10 @@ export type Used = Schemas["UsedShown"];
 export type Usage = Schemas["Usage"];
 export type Price = Schemas["PriceShown"];
 export type NewPrice = Schemas["NewPrice"];
+export type Upstreams = Schemas["UpstreamsShown"];
+export type Upstream = Schemas["UpstreamShown"];
+export type RoutePart = Schemas["RoutePart"];
+export type Trial = Schemas["TrialShown"];
 export type Limit = Schemas["LimitShown"];
 export type AccountLimits = Schemas["AccountLimits"];
 export type Person = Schemas["Person"];
@@ -24,6 +28,15 @@ export type NewPerson = Schemas["NewPerson"];
 export type Me = Schemas["Me"];
 export type SignIn = Schemas["SignIn"];
 export type Link = Schemas["Link"];
+export type Phone = Schemas["Phone"];
+export type PhoneTrunk = Schemas["TrunkShown"];
+export type PhoneNumber = Schemas["NumberShown"];
+export type PhoneCall = Schemas["CallShown"];
+export type PhoneCallDetail = Schemas["CallDetail"];
+export type PhoneQuality = Schemas["QualityShown"];
+export type PhoneRung = Schemas["Rung"];
+export type Deliveries = Schemas["Deliveries"];
+export type Delivery = Schemas["DeliveryShown"];
 
 const answer = <T>(request: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> => answered(request, "not_done");
 
@@ -71,6 +84,14 @@ export const prices = async (): Promise<Price[]> => (await answer(client.GET("/a
 export const setPrice = (model: string, price: NewPrice): Promise<Price> =>
   answer(client.PUT("/api/prices/{model}", { params: { path: { model } }, body: price }));
 
+// ---- upstreams
+
+export const upstreams = (): Promise<Upstreams> => answer(client.GET("/api/upstreams"));
+
+/** A real question, which costs what an answer costs. */
+export const testUpstream = (name: string): Promise<Trial> =>
+  answer(client.POST("/api/upstreams/{name}/test", { params: { path: { name } }, body: {} }));
+
 // ---- limits
 
 export const limits = async (account: string): Promise<Limit[]> =>
@@ -79,6 +100,19 @@ export const limits = async (account: string): Promise<Limit[]> =>
 /** What is left out is as the settings say for all accounts; null lifts a limit. */
 export const setLimits = (account: string, limits: AccountLimits): Promise<unknown> =>
   answer(client.PUT("/api/accounts/{account_id}/limits", { params: { path: { account_id: account } }, body: limits }));
+
+// ---- telephone
+
+export const phone = (): Promise<Phone> => answer(client.GET("/api/phone"));
+
+export const phoneCall = (id: string): Promise<PhoneCallDetail> =>
+  answer(client.GET("/api/phone/calls/{call_id}", { params: { path: { call_id: id } } }));
+
+export const deliveries = (): Promise<Deliveries> => answer(client.GET("/api/webhooks"));
+
+/** Announces it again, under the same id. */
+export const replay = (id: string): Promise<unknown> =>
+  answer(client.POST("/api/webhooks/{webhook_id}/replay", { params: { path: { webhook_id: id } } }));
 
 // ---- people
 

@@ -3,7 +3,7 @@
 export const BASE = "/console/";
 export const PAGES = [
   "talk", "turns", "events", "sessions", "code", "playground",
-  "api-keys", "credits", "usage", "limits", "prices", "users", "account",
+  "api-keys", "credits", "usage", "limits", "prices", "upstreams", "phone", "users", "account",
 ] as const;
 export type Page = (typeof PAGES)[number];
 

@@ -25,7 +25,7 @@ describe("credits", () => {
 });
 
 const used = (change: Partial<Used>): Used => ({
-  ...{ day: "2026-12-01", model: "gpt-realtime", api_key: null, project: null, kind: "response", lines: 1, milliseconds: 0, calls: 0, micro: 0 },
+  ...{ day: "2026-12-01", model: "gpt-realtime", api_key: null, project: null, kind: "response", lines: 1, milliseconds: 0, calls: 0, micro: 0, cost_micro: null, margin_micro: null },
   ...(Object.fromEntries(KINDS.map((kind) => [kind, 0])) as Record<(typeof KINDS)[number], number>),
   ...change,
 });

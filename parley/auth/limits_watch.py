@@ -68,6 +68,11 @@ class LimitWatch:
             case OutputAudioDelta():
                 self._made += len(event.delta)
 
+    def count(self, *, heard_ms: int = 0, made_ms: int = 0) -> None:
+        """The same, for who has counted it: of sessions whose sound passes by."""
+        self._heard_ms += heard_ms
+        self._made += made_ms * BYTES_PER_MS
+
     def turn(self, turn: Turn) -> None:
         refused = turn.error_code == "rate_limit_exceeded"
         requests = int(turn.kind == "response" and not refused)

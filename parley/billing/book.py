@@ -98,6 +98,10 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     price_from: str = ""
     """The day from which the price holds."""
     markup_bp: int = 0
+    upstream: str | None = None
+    """Who did the work; None: this server."""
+    cost: int | None = None
+    """What that one asks for it, in micro-credits, as far as its price is known."""
 
 
 class Capture(Order, frozen=True, kw_only=True):

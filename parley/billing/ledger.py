@@ -65,7 +65,7 @@ LINE_FIELDS: Final = ", ".join(Line._fields)
 USAGE_FIELDS: Final = (
     "session", "model", "kind", "project", "api_key", "input_text", "input_audio", "input_image", "cached_text",
     "cached_audio", "cached_image", "output_text", "output_audio", "milliseconds", "calls", "estimated", "price_from",
-    "markup_bp",
+    "markup_bp", "upstream", "cost",
 )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from parley.billing.book import Line, Usage
 from parley.billing.ledger import Ledger
 from parley.billing.prices import Price, cost
 from parley.core.effects import Turn
+from parley.core.relayed import LOCAL
 from parley.errors import EngineError, RequestError
 from parley.telemetry import note
 
@@ -35,7 +36,7 @@ AHEAD_S: Final = 15
 """Speech that is paid for in advance, whenever the hold is moved."""
 LOW_S: Final = 5
 """When less than this is ahead, it is moved."""
-HOLD_S: Final = 2 * 3_600.0
+HOLD_S: Final = 25 * 3_600.0
 """When a hold ends by itself, should everything else fail: later than any session."""
 RETRY_DELAYS_S: Final = (0.1, 0.5, 2.0, 5.0)
 """A capture is tried again while the database cannot be reached."""
@@ -61,6 +62,8 @@ class Tab(msgspec.Struct, frozen=True, kw_only=True):
     project: str | None = None
     api_key: str | None = None
     markup_bp: int = 0
+    minute_micro: int = 0
+    """What a minute costs besides, as of a telephone line."""
 
 
 # ---- policy: pure
@@ -109,7 +112,12 @@ def ahead(tab: Tab, price: Price, context: Context, seconds: int) -> int:
     """The worst that the next seconds can cost: the user speaks, is answered, and the answer takes as long."""
     later = context.reads + seconds * USER_AUDIO_TOKENS_S
     minutes = Usage(session=tab.session, model=tab.model, kind="time", milliseconds=seconds * 1_000)
-    return worst(tab, price, later, seconds * 1_000) + cost(minutes, price, tab.markup_bp)
+    return worst(tab, price, later, seconds * 1_000) + cost(minutes, of_time(tab, price), tab.markup_bp)
+
+
+def of_time(tab: Tab, price: Price) -> Price:
+    """What the time of a session costs: that of the model, and of the line by which it is reached."""
+    return msgspec.structs.replace(price, minute=price.minute + tab.minute_micro)
 
 
 def usage_of(turn: Turn, tab: Tab, running: Running | None) -> Usage:
@@ -186,13 +194,16 @@ class Meter:
         price_of: Callable[[str], Price | None],
         stop: Callable[[str], object],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        cost_of: Callable[[str, str], Price | None] = lambda named, model: None,
     ) -> None:
+        """`cost_of` knows what upstreams ask, see `PriceBook.find_cost`."""
         self._ledger = ledger
         self._tab = tab
         self._price_of = price_of
         self._price = self._price_now(tab.model)
         self._stop = stop
         self._sleep = sleep
+        self._cost_of = cost_of
         self._hold = f"{tab.session}:hold"
         self._left = 0
         """Of the hold, by the last line."""
@@ -260,11 +271,11 @@ class Meter:
         usage = usage_of(turn, self._tab, running)
         if turn.kind == "response":
             self._context = next_context(self._context, running, usage)
-        return self._capture(turn.id, usage)
+        return self._capture(turn.id, self._with_cost(usage, turn))
 
     def passed(self, ms: int) -> None:
         """The session has run for so long in all. Captures its time, where time has a price."""
-        if self._price.minute and ms > self._timed_ms:
+        if of_time(self._tab, self._price).minute and ms > self._timed_ms:
             self._capture(f"time_{ms}", msgspec.structs.replace(self._usage("time"), milliseconds=ms - self._timed_ms))
             self._timed_ms = ms
 
@@ -284,6 +295,13 @@ class Meter:
 
     # ---- inside
 
+    def _with_cost(self, usage: Usage, turn: Turn) -> Usage:
+        if turn.upstream is None:
+            return usage
+        asked = Price(model="") if turn.upstream == LOCAL else self._cost_of(turn.upstream_model, turn.model)
+        spent = None if asked is None else cost(usage, asked)
+        return msgspec.structs.replace(usage, upstream=turn.upstream, cost=spent)
+
     def _price_now(self, model: str) -> Price:
         return self._price_of(model) or Price(model=model)
 
@@ -296,6 +314,7 @@ class Meter:
 
     def _capture(self, what: str, usage: Usage) -> "asyncio.Task[Line | None]":
         price = self._price if usage.model == self._tab.model else self._price_now(usage.model)
+        price = of_time(self._tab, price) if usage.kind == "time" else price
         usage = msgspec.structs.replace(usage, price_from=price.since)
         return self._do(self._captured(f"{self._tab.session}:{what}", usage, cost(usage, price, self._tab.markup_bp)))
 

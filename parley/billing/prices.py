@@ -77,6 +77,22 @@ class PriceBook:
                     return held[-1]
         return None
 
+    def find_cost(self, named: str, model: str, day: str) -> Price | None:
+        """What an upstream asks for what it calls `named` and the house `model`; None when that is not known.
+
+        Its published price. For a name that has none (a deployment), the operator's price for that name; else the
+        published one of the model. Never the operator's price for the model, which is what clients pay.
+        """
+        for book, name in (
+            (self._published, named),
+            (self._own if named != model else {}, named),
+            (self._published, model),
+        ):
+            held = [price for price in book.get(name, ()) if price.since <= day]
+            if held:
+                return held[-1]
+        return None
+
     def all(self) -> list[Price]:
         """Every price, for people to read: by model, oldest first, the operator's in place of ours where they hold."""
         names = sorted(self._published.keys() | self._own.keys())

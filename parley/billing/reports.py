@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from parley.core.relayed import LOCAL
 from parley.storage import Script, Sql, Storage
 
 DAY_MS: Final = 86_400_000
@@ -37,6 +38,43 @@ class Used(NamedTuple):
     milliseconds: int
     calls: int
     micro: int
+    cost: int | None
+    """What upstreams asked for it; None where none did the work, or no price of theirs is known."""
+    margin: int | None
+    """What was charged beyond that, for the same work."""
+
+
+class Spent(NamedTuple):
+    """What one upstream did: turns, what they were charged for, and what it asked, as far as that is known."""
+
+    upstream: str
+    turns: int
+    micro: int
+    cost: int | None
+
+    @property
+    def here(self) -> bool:
+        """Whether it is this machine, in the place of upstreams."""
+        return self.upstream == LOCAL
+
+
+async def spent_by_upstream(storage: Storage, since: int) -> list[Spent]:
+    """All accounts together, from a moment on (milliseconds)."""
+    return await storage.read(_spent_by_upstream, since)
+
+
+def _spent_by_upstream(since: int) -> Script[list[Spent]]:
+    rows = yield Sql(
+        "SELECT upstream, COUNT(*), SUM(moved), SUM(cost) FROM ledger_usage WHERE upstream IS NOT NULL AND at >= $1 "
+        "GROUP BY upstream ORDER BY upstream",
+        (since,),
+    )
+    return [Spent(str(name), int(turns), int(micro), _known(cost)) for name, turns, micro, cost in rows]
+
+
+def _known(sum: object) -> int | None:
+    """PostgreSQL adds whole numbers up to a `numeric`."""
+    return None if sum is None else int(str(sum))
 
 
 async def usage_by_day(storage: Storage, account: str, since: int, until: int) -> list[Used]:
@@ -45,14 +83,15 @@ async def usage_by_day(storage: Storage, account: str, since: int, until: int) -
 
 
 def _usage_by_day(account: str, since: int, until: int) -> Script[list[Used]]:
-    sums = ", ".join(f"SUM({name})" for name in SUMS)
+    sums = ", ".join([*(f"SUM({name})" for name in SUMS), "SUM(moved)"])
+    asked = "SUM(cost), SUM(CASE WHEN cost IS NOT NULL THEN moved - cost END)"
     rows = yield Sql(
-        f"SELECT at / {DAY_MS}, model, api_key, project, kind, COUNT(*), {sums}, SUM(moved) FROM ledger_usage "  # noqa: S608
+        f"SELECT at / {DAY_MS}, model, api_key, project, kind, COUNT(*), {sums}, {asked} FROM ledger_usage "  # noqa: S608
         "WHERE account = $1 AND at >= $2 AND at < $3 "
         f"GROUP BY 1, model, api_key, project, kind ORDER BY 1 DESC, model, api_key, project, kind LIMIT {ROWS_MAX}",
         (account, since, until),
     )
-    return [Used(*row[:5], *(int(value) for value in row[5:])) for row in rows]
+    return [Used(*row[:5], *map(int, row[5:-2]), *map(_known, row[-2:])) for row in rows]
 
 
 async def charged_for(storage: Storage, account: str, sessions: Sequence[str], since: int) -> dict[str, int]:

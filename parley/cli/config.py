@@ -5,7 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from parley.cli.problem import Problem, Status
-from parley.settings import Loaded, SettingsError, load, refuse_what_comes_later
+from parley.settings import Loaded, SettingsError, load
 
 
 def run(args: Namespace) -> int:
@@ -22,11 +22,9 @@ def run(args: Namespace) -> int:
 def loaded_settings(config: str | None) -> Loaded:
     """Raises `Problem` with the one line that says what is wrong."""
     try:
-        loaded = load(config=None if config is None else Path(config))
-        refuse_what_comes_later(loaded)
+        return load(config=None if config is None else Path(config))
     except SettingsError as error:
         raise Problem(str(error), status=Status.CONFIG) from error
-    return loaded
 
 
 def show(loaded: Loaded, *, origin: bool, as_json: bool) -> None:

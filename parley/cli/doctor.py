@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from parley.cli import machine_checks as machine
 from parley.cli import model_checks as models
+from parley.cli import telephone_checks as telephone
 from parley.cli.config import loaded_settings
 from parley.cli.machine_checks import Finding, Level
 from parley.cli.problem import Problem, Status
@@ -85,6 +86,10 @@ CHECKS: Final = (
     Check("open files", machine.check_files),
     Check("port", machine.check_port),
     Check("certificate", machine.check_certificate),
+    Check("telephone ports", telephone.check_ports),
+    Check("telephone trunks", telephone.check_trunks),
+    Check("telephone address", telephone.check_address),
+    Check("telephone TLS", telephone.check_tls),
     Check("embedded speech", models.check_speech),
     Check("language model", models.check_llm),
     Check("speech to text", models.check_stt),

@@ -5,7 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from parley.cli.problem import Problem, Status
-from parley.settings import Settings, SettingsError, load, refuse_what_comes_later
+from parley.settings import Settings, SettingsError, load
 
 FLAGS = ("host", "port", "tls", "log_level", "log_format")
 """Flags of the command that are settings of the same name."""
@@ -16,7 +16,6 @@ def run(args: Namespace) -> int:
     flags = {name: getattr(args, name) for name in FLAGS}
     try:
         loaded = load(flags, config=None if args.config is None else Path(args.config))
-        refuse_what_comes_later(loaded)
         return served(loaded.settings)
     except SettingsError as error:
         raise Problem(str(error), status=Status.CONFIG) from error

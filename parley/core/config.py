@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from parley.core.items import Wire
+from parley.core.mcp_config import SECRETS, SERVERS_MAX, McpTool, NamedMcp, completed
 from parley.core.shapes import shape
 from parley.errors import RequestError
 
@@ -18,6 +19,7 @@ INSTRUCTIONS_CHARS_MAX = 400_000
 TOOLS_MAX = 128
 SCHEMA_DEPTH_MAX = 16
 SCHEMA_NODES_MAX = 5_000
+PROMPT_VARIABLES_MAX = 64
 
 Instructions = Annotated[str, Meta(max_length=INSTRUCTIONS_CHARS_MAX)]
 Millis = Annotated[int, Meta(ge=0, le=60_000)]
@@ -91,6 +93,12 @@ class AudioInput(Wire):
     turn_detection: TurnDetection | None = ServerVad()
 
 
+class VoiceId(Wire):
+    """A voice as an object (protocol.md 2.2); there are no custom ones, so it is one of the voices all the same."""
+
+    id: str
+
+
 class AudioOutput(Wire):
     format: AudioFormat = Pcm()
     voice: str = "marin"
@@ -114,7 +122,9 @@ class NamedFunction(Wire, tag="function"):
     name: str
 
 
-ToolChoice = Literal["none", "auto", "required"] | NamedFunction
+AnyTool = Tool | McpTool
+FunctionChoice = Literal["none", "auto", "required"] | NamedFunction
+ToolChoice = FunctionChoice | NamedMcp
 
 
 class TokenLimits(Wire):
@@ -139,6 +149,15 @@ class Tracing(Wire):
     metadata: dict[str, Any] | UnsetType | None = UNSET
 
 
+class Prompt(Wire):
+    """Instructions that the server keeps. What it fills in stands in `instructions` (the shell sees to that)."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=64)]
+    version: Annotated[str, Meta(max_length=64)] | None = None
+    variables: Annotated[dict[str, Any], Meta(max_length=PROMPT_VARIABLES_MAX)] | None = None
+
+
+LOGPROBS = "item.input_audio_transcription.logprobs"
 Include = Literal["item.input_audio_transcription.logprobs", "parley.price"]
 """The second is ours: `parley.price.updated` after everything that was charged."""
 
@@ -150,13 +169,13 @@ class RealtimeConfig(Wire, tag="realtime"):
     output_modalities: Modalities = ("audio",)
     instructions: Instructions = ""
     audio: Audio = Audio()
-    tools: Annotated[tuple[Tool, ...], Meta(max_length=TOOLS_MAX)] = ()
+    tools: Annotated[tuple[AnyTool, ...], Meta(max_length=TOOLS_MAX)] = ()
     tool_choice: ToolChoice = "auto"
     max_output_tokens: MaxTokens = "inf"
     truncation: Truncation = "auto"
     tracing: Literal["auto"] | Tracing | None = None
     include: tuple[Include, ...] | None = None
-    prompt: None = None
+    prompt: Prompt | None = None
     parallel_tool_calls: bool | UnsetType = UNSET
     reasoning: Reasoning | UnsetType | None = UNSET
     temperature: Annotated[float, Meta(ge=0.6, le=1.2)] | UnsetType = UNSET
@@ -199,21 +218,52 @@ class SessionLock(msgspec.Struct, frozen=True, kw_only=True):
     """A response is running."""
 
 
-def configured(patch: Mapping[str, Any], config: SessionConfig, voices: frozenset[str]) -> SessionConfig:
+KnownServers = Mapping[str, McpTool]
+"""MCP servers that a session already has, by label."""
+NO_SERVERS: KnownServers = {}
+
+
+def configured(
+    patch: Mapping[str, Any], config: SessionConfig, voices: frozenset[str], known: KnownServers = NO_SERVERS
+) -> SessionConfig:
     """`config` with `patch` laid over it, valid as a whole. Raises `RequestError`; `config` itself never changes."""
     laid = _lay(patch, msgspec.to_builtins(config), ())
     new = shape(laid, type(config), "session")
+    if isinstance(new, RealtimeConfig):
+        new = msgspec.structs.replace(new, tools=_completed(new.tools, known, "session.tools"))
     _check_meaning(new, voices)
     return new
 
 
-def updated(patch: object, config: SessionConfig, lock: SessionLock, voices: frozenset[str]) -> SessionConfig:
+def _completed(tools: tuple[AnyTool, ...], known: KnownServers, path: str) -> tuple[AnyTool, ...]:
+    return tuple(
+        completed(tool, known, f"{path}[{index}]") if isinstance(tool, McpTool) else tool
+        for index, tool in enumerate(tools)
+    )
+
+
+def shown(config: SessionConfig) -> dict[str, Any]:
+    """`config` as clients may see it: what is secret in it can be written only."""
+    fields: dict[str, Any] = msgspec.to_builtins(config)
+    for tool in fields.get("tools", ()):
+        for secret in SECRETS:
+            tool.pop(secret, None)
+    return fields
+
+
+def updated(
+    patch: object,
+    config: SessionConfig,
+    lock: SessionLock,
+    voices: frozenset[str],
+    known: KnownServers = NO_SERVERS,
+) -> SessionConfig:
     """What `session.update` makes of `config` (protocol.md 3.1). Raises `RequestError` and then changes nothing."""
     if not isinstance(patch, dict):
         raise RequestError("invalid_type", "Invalid type for 'session': expected an object.", "session")
     _check_type(patch, config)
     patch = {key: value for key, value in patch.items() if key not in _RESPONSE_SIDE}
-    new = configured(patch, config, voices)
+    new = configured(patch, config, voices, known)
     if isinstance(new, RealtimeConfig) and isinstance(config, RealtimeConfig):
         _check_locks(new, config, lock)
     return new
@@ -263,6 +313,8 @@ def _lay(patch: Mapping[str, Any], over: Any, path: tuple[str, ...]) -> dict[str
         old = laid.get(key)
         if isinstance(value, dict) and isinstance(old, dict) and _goes_into(place, value, old):
             laid[key] = _lay(value, old, place)
+        elif place == ("audio", "output", "voice") and isinstance(value, dict):
+            laid[key] = shape(value, VoiceId, "session.audio.output.voice").id
         elif place == ("audio", "input", "turn_detection") and isinstance(value, dict):
             laid[key] = {"type": "server_vad", **value}
         else:
@@ -302,24 +354,42 @@ def check_voice(voice: str, voices: frozenset[str], path: str) -> None:
         raise RequestError("invalid_value", f"Invalid value: {voice!r}. Supported values are: {listed}.", path)
 
 
-def check_tool_choice(choice: ToolChoice, tools: tuple[Tool, ...], path: str) -> None:
-    if isinstance(choice, NamedFunction) and choice.name not in {tool.name for tool in tools}:
-        raise RequestError("invalid_value", f"Tool '{choice.name}' not found in 'tools'.", f"{path}.name")
+def check_tool_choice(choice: ToolChoice, tools: tuple[AnyTool, ...], path: str) -> None:
+    """A tool of an MCP server need not be there yet; the server must. Raises `RequestError`."""
+    if not chosen_is_there(choice, tools):
+        name, key = (choice.server_label, "server_label") if isinstance(choice, NamedMcp) else (choice.name, "name")  # type: ignore[union-attr]
+        raise RequestError("invalid_value", f"Tool '{name}' not found in 'tools'.", f"{path}.{key}")
 
 
-def check_tools(tools: tuple[Tool, ...], path: str) -> None:
+def chosen_is_there(choice: ToolChoice, tools: tuple[AnyTool, ...]) -> bool:
+    """Whether `tools` have the function or the server that is chosen, if one is."""
+    match choice:
+        case NamedFunction(name=name):
+            return any(isinstance(tool, Tool) and tool.name == name for tool in tools)
+        case NamedMcp(server_label=label):
+            return any(isinstance(tool, McpTool) and tool.server_label == label for tool in tools)
+    return True
+
+
+def check_tools(tools: tuple[AnyTool, ...], path: str) -> None:
     """Names are unique and every schema is one that arguments can be checked against. Raises `RequestError`."""
-    seen: set[str] = set()
+    seen: set[tuple[type, str]] = set()
     for index, tool in enumerate(tools):
-        if tool.name in seen:
-            raise RequestError("invalid_value", f"Duplicate tool name '{tool.name}'.", f"{path}[{index}].name")
-        seen.add(tool.name)
-        place = f"{path}[{index}].parameters"
-        if tool.parameters.get("type", "object") != "object":
-            raise RequestError(
-                "invalid_value", f"Invalid '{place}'. The schema must be of type 'object'.", f"{place}.type"
-            )
-        _SchemaCheck().check(tool.parameters, place, 1)
+        name, key = (tool.name, "name") if isinstance(tool, Tool) else (tool.server_label, "server_label")
+        if (type(tool), name) in seen:
+            raise RequestError("invalid_value", f"Duplicate tool {key} '{name}'.", f"{path}[{index}].{key}")
+        seen.add((type(tool), name))
+        if isinstance(tool, Tool):
+            check_schema(tool.parameters, f"{path}[{index}].parameters")
+    if sum(isinstance(tool, McpTool) for tool in tools) > SERVERS_MAX:
+        raise RequestError("invalid_value", f"A session has at most {SERVERS_MAX} MCP servers.", path)
+
+
+def check_schema(schema: dict[str, Any], path: str) -> None:
+    """Raises `RequestError` where arguments could not be checked against `schema`."""
+    if schema.get("type", "object") != "object":
+        raise RequestError("invalid_value", f"Invalid '{path}'. The schema must be of type 'object'.", f"{path}.type")
+    _SchemaCheck().check(schema, path, 1)
 
 
 _SCHEMA_TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
@@ -380,7 +450,7 @@ class _SchemaCheck:
 
 class ResponseAudioOutput(Wire):
     format: AudioFormat | UnsetType = UNSET
-    voice: str | UnsetType = UNSET
+    voice: str | VoiceId | UnsetType = UNSET
 
 
 class ResponseAudio(Wire):
@@ -395,11 +465,11 @@ class ResponseOptions(Wire):
     instructions: Instructions | UnsetType | None = UNSET
     output_modalities: Modalities | UnsetType = UNSET
     audio: ResponseAudio = ResponseAudio()
-    tools: Annotated[tuple[Tool, ...], Meta(max_length=TOOLS_MAX)] | UnsetType = UNSET
+    tools: Annotated[tuple[AnyTool, ...], Meta(max_length=TOOLS_MAX)] | UnsetType = UNSET
     tool_choice: ToolChoice | UnsetType = UNSET
     parallel_tool_calls: bool | UnsetType = UNSET
     reasoning: Reasoning | UnsetType | None = UNSET
-    prompt: None = None
+    prompt: Prompt | None = None
     max_output_tokens: MaxTokens | UnsetType = UNSET
     metadata: (
         Annotated[dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)]
@@ -408,10 +478,22 @@ class ResponseOptions(Wire):
     temperature: Annotated[float, Meta(ge=0.6, le=1.2)] | UnsetType = UNSET
 
 
-def parse_response(value: object, config: RealtimeConfig, lock: SessionLock, voices: frozenset[str]) -> ResponseOptions:
+def parse_response(
+    value: object,
+    config: RealtimeConfig,
+    lock: SessionLock,
+    voices: frozenset[str],
+    known: KnownServers = NO_SERVERS,
+) -> ResponseOptions:
     """The `response` of a `response.create`, with the same checks that the session's own fields get."""
     options = shape({} if value is None else value, ResponseOptions, "response")
+    if options.tools is not UNSET:
+        options = msgspec.structs.replace(options, tools=_completed(options.tools, known, "response.tools"))
     voice = options.audio.output.voice
+    if isinstance(voice, VoiceId):
+        voice = voice.id
+        named = msgspec.structs.replace(options.audio.output, voice=voice)
+        options = msgspec.structs.replace(options, audio=ResponseAudio(output=named))
     if voice is not UNSET:
         check_voice(voice, voices, "response.audio.output.voice")
         if lock.voice and voice != config.audio.output.voice:

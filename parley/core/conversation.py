@@ -5,9 +5,12 @@ from collections.abc import Iterator
 import msgspec
 
 from parley.core.config import BYTES_PER_MS, HOUSE_FORMAT, AudioFormat
-from parley.core.items import InputAudio, Item, Message, OutputAudio
+from parley.core.items import InputAudio, InputImage, Item, Message, OutputAudio
 from parley.core.output_audio import OutputAudio as Sound
 from parley.errors import RequestError
+
+IMAGES_CHARS_MAX = 32 * 1024 * 1024
+"""Of all pictures in a conversation, as data URLs; some hundred of them."""
 
 ITEMS_MAX = 2_000
 """Items that a client may have in one conversation. The server's own turns are never refused."""
@@ -108,6 +111,13 @@ class Conversation:
                 "too_many_items", f"The conversation holds {ITEMS_MAX} items, the most it can hold.", "item"
             )
 
+    def check_images(self, item: Item) -> None:
+        """Raises `RequestError` if there is no room for the pictures of `item`."""
+        new = image_chars(item)
+        if new and new + sum(image_chars(entry.item) for entry in self._entries) > IMAGES_CHARS_MAX:
+            message = f"The pictures of a conversation have at most {IMAGES_CHARS_MAX} bytes together."
+            raise RequestError("too_many_images", message, "item.content")
+
     def place(self, previous_item_id: str | None) -> int:
         """Where an item goes (protocol.md 3.5): None and "" append, ``root`` is the front. Raises `RequestError`."""
         if not previous_item_id:
@@ -158,6 +168,13 @@ class Conversation:
             entry.audio = b""
             if entry.sound is not None:
                 self._audio_bytes -= entry.sound.forget()
+
+
+def image_chars(item: Item) -> int:
+    """The size of the pictures in an item."""
+    if not isinstance(item, Message):
+        return 0
+    return sum(len(part.image_url) for part in item.content if isinstance(part, InputImage))
 
 
 def is_audio_message(item: Item) -> bool:

@@ -4,9 +4,10 @@ from typing import Literal, dataclass_transform
 
 import msgspec
 
-from parley.core.config import AudioFormat, Pcm, Reasoning, Tool, ToolChoice, Transcription
+from parley.core.config import AudioFormat, FunctionChoice, Pcm, Reasoning, Tool, Transcription
 from parley.core.events import AnyServerEvent, Usage
 from parley.core.items import Item
+from parley.core.mcp_config import McpTool
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
@@ -52,14 +53,21 @@ class Generate(Effect, tag="generate"):
     voice: str
     speed: float
     tools: tuple[Tool, ...] = ()
-    tool_choice: ToolChoice = "auto"
+    tool_choice: FunctionChoice = "auto"
     parallel_tool_calls: bool = True
     max_output_tokens: int | None = None
     temperature: float | None = None
     reasoning: Reasoning | None = None
 
 
-Work = Transcribe | Generate
+class Attend(Effect, tag="attend"):
+    """Connect to an MCP server, say which tools it has (`ToolsListed`), then make every `Call`, until stopped."""
+
+    work_id: str
+    server: McpTool
+
+
+Work = Transcribe | Generate | Attend
 
 
 class Audio(Effect, tag="audio"):
@@ -76,7 +84,15 @@ class End(Effect, tag="end"):
     """No more sound will come."""
 
 
-Message = Audio | Peek | End
+class Call(Effect, tag="call"):
+    """Call a tool of the server that this work attends to. Answered by a `ToolReturned` with this `call_id`."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+Message = Audio | Peek | End | Call
 
 
 # ---- the six
@@ -139,6 +155,10 @@ class Turn(Effect):
     text_tokens: int = 0
     """… and the tokens of those words."""
     error_code: str | None = None
+    upstream: str | None = None
+    """Who answered; None: this server."""
+    upstream_model: str = ""
+    """What it calls the model."""
 
 
 class Meter(Effect):

@@ -367,6 +367,65 @@ class FunctionCallArgumentsDone(ServerEvent, tag="response.function_call_argumen
     arguments: str
 
 
+class McpCallArgumentsDelta(ServerEvent, tag="response.mcp_call_arguments.delta"):
+    """`obfuscation` is a string for the sake of clients that insist on one (protocol.md 11)."""
+
+    response_id: str
+    item_id: str
+    output_index: int
+    delta: str
+    obfuscation: str = ""
+
+
+class McpCallArgumentsDone(ServerEvent, tag="response.mcp_call_arguments.done"):
+    response_id: str
+    item_id: str
+    output_index: int
+    arguments: str
+
+
+class McpCallInProgress(ServerEvent, tag="response.mcp_call.in_progress"):
+    item_id: str
+    output_index: int
+
+
+class McpCallCompleted(ServerEvent, tag="response.mcp_call.completed"):
+    item_id: str
+    output_index: int
+
+
+class McpCallFailed(ServerEvent, tag="response.mcp_call.failed"):
+    """Why stands in the item's `error`."""
+
+    item_id: str
+    output_index: int
+
+
+class McpListToolsInProgress(ServerEvent, tag="mcp_list_tools.in_progress"):
+    item_id: str
+
+
+class McpListToolsCompleted(ServerEvent, tag="mcp_list_tools.completed"):
+    item_id: str
+
+
+class McpListToolsFailed(ServerEvent, tag="mcp_list_tools.failed"):
+    item_id: str
+
+
+McpEvent = (
+    McpCallArgumentsDelta
+    | McpCallArgumentsDone
+    | McpCallInProgress
+    | McpCallCompleted
+    | McpCallFailed
+    | McpListToolsInProgress
+    | McpListToolsCompleted
+    | McpListToolsFailed
+)
+"""GA only (protocol.md 4.2)."""
+
+
 class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
     name: Literal["requests", "tokens"]
     limit: int
@@ -376,6 +435,13 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
 
 class RateLimitsUpdated(ServerEvent, tag="rate_limits.updated"):
     rate_limits: tuple[RateLimit, ...]
+
+
+class DtmfEventReceived(ServerEvent, tag="input_audio_buffer.dtmf_event_received"):
+    """A caller has pressed a key, at `received_at` seconds of Unix time. The one event without an `event_id`."""
+
+    event: str
+    received_at: int
 
 
 class PriceUpdated(ServerEvent, tag="parley.price.updated"):
@@ -421,6 +487,8 @@ AnyServerEvent = (
     | OutputAudioDone
     | FunctionCallArgumentsDelta
     | FunctionCallArgumentsDone
+    | McpEvent
     | RateLimitsUpdated
     | PriceUpdated
+    | DtmfEventReceived
 )

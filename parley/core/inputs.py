@@ -9,6 +9,7 @@ from typing import dataclass_transform
 import msgspec
 
 from parley.core.events import AnyClientEvent, EventId
+from parley.core.items import McpError, McpToolInfo
 from parley.core.rates import Rate
 
 
@@ -69,6 +70,13 @@ class Spoke(Input):
     pcm: bytes
 
 
+class Thought(Input):
+    """The model thinks: nobody reads or hears it, but it is output all the same."""
+
+    work_id: str
+    text: str
+
+
 class Called(Input):
     """A piece of a function call. The first one of an `output` carries the name and the call id."""
 
@@ -80,17 +88,25 @@ class Called(Input):
 
 
 class Ended(Input):
-    """Output `output` of a response is complete; others of the same response may still go on."""
+    """Output `output` of a response is complete; others of the same response may still go on.
+
+    A message is a `preamble` where the model goes on with a call.
+    """
 
     work_id: str
     output: int
+    preamble: bool = False
 
 
 class Generated(Input):
-    """The response's work is complete. `reason`: `stop`, `length` (token limit) or `content_filter`."""
+    """The response's work is complete. `reason`: `stop`, `length` (token limit) or `content_filter`.
+
+    `reasoning_tokens`: what the model has counted of its thoughts, where it does, whether they were posted or not.
+    """
 
     work_id: str
     reason: str = "stop"
+    reasoning_tokens: int | None = None
 
 
 class Failed(Input):
@@ -99,6 +115,22 @@ class Failed(Input):
     work_id: str
     code: str
     message: str
+
+
+class ToolsListed(Input):
+    """The tools of the MCP server that the work attends to."""
+
+    work_id: str
+    tools: tuple[McpToolInfo, ...]
+
+
+class ToolReturned(Input):
+    """A call of the work's MCP server is over: its output, or what went wrong."""
+
+    work_id: str
+    call_id: str
+    output: str | None = None
+    error: McpError | None = None
 
 
 class Played(Input):
@@ -145,6 +177,13 @@ class Rates(Input):
     rates: tuple[Rate, ...]
 
 
+class Pressed(Input):
+    """A caller has pressed a key: ``0`` to ``9``, ``*``, ``#``, ``A`` to ``D``; `at` in seconds of Unix time."""
+
+    key: str
+    at: int
+
+
 class Charged(Input):
     """A response or a transcription was charged, and so much has been charged in all."""
 
@@ -164,10 +203,13 @@ AnyInput = (
     | Transcribed
     | Said
     | Spoke
+    | Thought
     | Called
     | Ended
     | Generated
     | Failed
+    | ToolsListed
+    | ToolReturned
     | Played
     | Malformed
     | Tick
@@ -175,5 +217,6 @@ AnyInput = (
     | CutOff
     | Rates
     | Charged
+    | Pressed
     | Left
 )

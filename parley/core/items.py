@@ -82,13 +82,89 @@ class FunctionCallOutput(Wire, tag="function_call_output"):
     status: Status = "completed"
 
 
+class McpToolInfo(Wire):
+    """A tool that a server has."""
+
+    name: str
+    input_schema: dict[str, Any]
+    description: str = ""
+    annotations: dict[str, Any] | None = None
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the tool says of itself that it changes nothing."""
+        return self.annotations is not None and self.annotations.get("readOnlyHint") is True
+
+
+class McpProtocolError(Wire, tag="protocol_error"):
+    code: int
+    message: str
+
+
+class McpToolExecutionError(Wire, tag="tool_execution_error"):
+    message: str
+
+
+class McpHttpError(Wire, tag="http_error"):
+    """`code` is an HTTP status: the server's, or what a gateway would say where no answer came."""
+
+    code: int
+    message: str
+
+
+McpError = McpProtocolError | McpToolExecutionError | McpHttpError
+
+
+class McpListTools(Wire, tag="mcp_list_tools"):
+    server_label: str
+    tools: tuple[McpToolInfo, ...]
+    id: ItemId | None = None
+    object: Literal["realtime.item"] = "realtime.item"
+    status: Status = "completed"
+
+
+class McpCall(Wire, tag="mcp_call"):
+    """A call that the server makes. `in_progress` until its output or error is there."""
+
+    server_label: str
+    name: str
+    arguments: Words
+    approval_request_id: ItemId | None = None
+    output: Words | None = None
+    error: McpError | None = None
+    id: ItemId | None = None
+    object: Literal["realtime.item"] = "realtime.item"
+    status: Status = "completed"
+
+
+class McpApprovalRequest(Wire, tag="mcp_approval_request"):
+    server_label: str
+    name: str
+    arguments: Words
+    id: ItemId | None = None
+    object: Literal["realtime.item"] = "realtime.item"
+    status: Status = "completed"
+
+
+class McpApprovalResponse(Wire, tag="mcp_approval_response"):
+    approval_request_id: ItemId
+    approve: bool
+    reason: Annotated[str, Meta(max_length=4_096)] | None = None
+    id: ItemId | None = None
+    object: Literal["realtime.item"] = "realtime.item"
+    status: Status = "completed"
+
+
 class ItemReference(Wire, tag="item_reference"):
     """Only inside the `input` of a `response.create`: stands for an item of the conversation."""
 
     id: ItemId
 
 
-Item = Message | FunctionCall | FunctionCallOutput
+McpItem = McpListTools | McpCall | McpApprovalRequest | McpApprovalResponse
+"""GA only (protocol.md 5.1)."""
+
+Item = Message | FunctionCall | FunctionCallOutput | McpItem
 
 PARTS_BY_ROLE: dict[str, tuple[type[Part], ...]] = {
     "system": (InputText,),

@@ -8,7 +8,8 @@ The transport says how far it is (`Played`); on `output_audio_buffer.cleared` it
 played leaves the message, word by word, exactly as when a WebSocket client truncates it.
 """
 
-from parley.core.conversation import Entry
+from typing import Protocol
+
 from parley.core.events import (
     AnyServerEvent,
     ItemTruncated,
@@ -19,14 +20,34 @@ from parley.core.events import (
 from parley.core.inputs import Played
 
 
+class Sound(Protocol):
+    @property
+    def ms(self) -> int:
+        """How long it is so far."""
+        ...
+
+
+class Spoken(Protocol):
+    """A message with sound: an `Entry` of a conversation, or what a relay knows of one."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def sound(self) -> Sound | None: ...
+
+    def truncate(self, end_ms: int) -> None:
+        """Only so much of it was heard."""
+        ...
+
+
 class _Buffered:
     """The sound of one response: its messages in order, and how much of it was played."""
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
+        self.entries: list[Spoken] = []
         self.played_ms = 0
 
-    def cut(self) -> list[tuple[Entry, int]]:
+    def cut(self) -> list[tuple[Spoken, int]]:
         """Each message that was not played to its end, and where in it the sound stopped."""
         cuts, start = [], 0
         for entry in self.entries:
@@ -46,7 +67,7 @@ class Playback:
     def silent(self) -> bool:
         return not self._buffered
 
-    def sound(self, response_id: str, entry: Entry) -> list[AnyServerEvent]:
+    def sound(self, response_id: str, entry: Spoken) -> list[AnyServerEvent]:
         """Sound of a response is on its way to the transport."""
         buffered = self._buffered.get(response_id)
         events: list[AnyServerEvent] = []
@@ -68,10 +89,10 @@ class Playback:
         del self._buffered[played.response_id]
         return [OutputAudioBufferStopped(response_id=played.response_id)]
 
-    def clear(self) -> tuple[list[AnyServerEvent], list[AnyServerEvent]]:
+    def clear(self) -> tuple[list[OutputAudioBufferCleared], list[ItemTruncated]]:
         """Silence. Returns what to say at once, and what to say when interrupted responses have ended."""
-        cleared: list[AnyServerEvent] = []
-        truncated: list[AnyServerEvent] = []
+        cleared: list[OutputAudioBufferCleared] = []
+        truncated: list[ItemTruncated] = []
         for response_id, buffered in self._buffered.items():
             cleared.append(OutputAudioBufferCleared(response_id=response_id))
             for entry, end_ms in buffered.cut():

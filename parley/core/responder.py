@@ -8,14 +8,17 @@ the turn has really ended, and if the guess was wrong nobody ever hears of it.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from parley.core.config import RealtimeConfig, ResponseOptions, Truncation
+from parley.core.config import RealtimeConfig, ResponseOptions
 from parley.core.conversation import Conversation, Entry
 from parley.core.effects import AnyEffect, Generate, Meter, Send, Start, Stop, Turn
 from parley.core.events import AnyServerEvent, RateLimitsUpdated
-from parley.core.inputs import Called, Ended, Failed, Generated, Said, Spoke
+from parley.core.inputs import Called, Ended, Failed, Generated, Said, Spoke, Thought
+from parley.core.mcp import Approved, RemoteCall, Servers
+from parley.core.plan import Plan, plan
 from parley.core.playback import Playback
 from parley.core.rates import Allowance, Rate, refusal
-from parley.core.responses import Plan, Run, plan
+from parley.core.responses import Made as MadeByRun
+from parley.core.responses import Run
 from parley.core.terms import Terms
 from parley.core.timing import Clock
 from parley.core.usage import Line, Tokens, common_prefix, fit, input_budget, prompt_line, usage
@@ -29,7 +32,7 @@ DRAFT_INPUTS_MAX = 2_000
 """A draft that has grown beyond this is dropped; the answer is then made when the turn has ended."""
 
 Emit = Callable[[AnyEffect], None]
-Made = Said | Spoke | Called | Ended | Generated | Failed
+Made = Said | Spoke | Thought | Called | Ended | Generated | Failed
 """What an engine posts about a response."""
 
 
@@ -49,6 +52,7 @@ class Responder:
         new_id: NewId,
         emit: Emit,
         now: float,
+        servers: Servers,
         playback: Playback | None = None,
     ) -> None:
         """`playback` is given where the transport plays the sound itself."""
@@ -65,6 +69,7 @@ class Responder:
         self._new_id = new_id
         self._emit = emit
         self._playback = playback
+        self._servers = servers
         self._cut_off: tuple[str, str] | None = None
         """Code and message of what ends each response before its next sentence; none may begin."""
         shown = (Rate("requests", terms.requests_per_minute), Rate("tokens", terms.tokens_per_minute))
@@ -98,8 +103,11 @@ class Responder:
         waits_for: set[str],
         clock: Clock,
         now: float,
+        calls: Sequence[Approved] = (),
     ) -> Run:
         """Announce a response; it generates as soon as nothing of `waits_for` is missing. Call `check_room` first.
+
+        `calls` are made before that, and their results read.
 
         Where a limit is used up it fails at once (protocol.md 8.3: `rate_limit_exceeded` in its status details).
         """
@@ -121,21 +129,28 @@ class Responder:
         self._say(RateLimitsUpdated(rate_limits=self._allowance.rows(now)))
         if stopped_by is not None:
             self._fail(run, "rate_limit_exceeded", refusal(stopped_by), now)
+        elif calls:
+            self._begin_calls(run, [run.take_up(call) for call in calls], now)
+            self._go_on(run, now)
         elif not waits_for:
-            self._generate(run, config.truncation, now)
+            self._generate(run, now)
         return run
+
+    def may_begin(self, now: float) -> bool:
+        """Whether a response that nobody asks for may start now."""
+        return self._cut_off is None and self.active is None and self._allowance.used_up(now) is None
 
     def know_rates(self, rates: Sequence[Rate], now: float) -> None:
         """How the limits stand, the responses that run not counted yet."""
         self._allowance.told(rates, len(self._runs), now)
 
-    def words_have_come(self, work_id: str, truncation: Truncation, now: float) -> None:
+    def words_have_come(self, work_id: str, now: float) -> None:
         """A transcription has ended: responses that waited for it alone can start."""
         for run in list(self._runs.values()):
             if work_id in run.waits_for:
                 run.waits_for.discard(work_id)
-                if not run.waits_for:
-                    self._generate(run, truncation, now)
+                if not run.waits_for and not run.calling:
+                    self._generate(run, now)
 
     def words_will_not_come(self, work_id: str, code: str, message: str, now: float) -> None:
         """A transcription has failed, and with it every response that had to read it."""
@@ -146,7 +161,7 @@ class Responder:
     def _run(self, response_id: str, config: RealtimeConfig, options: ResponseOptions, clock: Clock) -> Run:
         return Run(
             response_id,
-            plan(config, options, self._terms.output_tokens),
+            plan(config, options, self._terms.output_tokens, self._servers),
             conversation=self._conversation,
             say=self._say,
             new_id=self._new_id,
@@ -154,12 +169,13 @@ class Responder:
             clock=clock,
         )
 
-    def _generate(self, run: Run, truncation: Truncation, now: float) -> None:
+    def _generate(self, run: Run, now: float) -> None:
         try:
-            run.context = self._fit(run.plan, run.entries, truncation)
+            run.contexts.append(self._fit(run.plan, run.reading()))
         except EngineError as error:
             self._fail(run, error.code, error.message, now)
             return
+        run.generating, run.returned_calls = True, 0
         draft, self._draft = self._draft, None
         if draft is None:
             self._emit(Start(work=run.work()))
@@ -170,11 +186,11 @@ class Responder:
             for made in draft.made:
                 self.take(made, now)
 
-    def _fit(self, chosen: Plan, entries: Sequence[Entry], truncation: Truncation) -> Any:
+    def _fit(self, chosen: Plan, entries: Sequence[Entry]) -> Any:
         count = self._terms.count_tokens
         tools = "\n".join(f"{tool.name} {tool.description or ''} {tool.parameters}" for tool in chosen.tools)
         budget = input_budget(self._terms.context_tokens, self._terms.output_tokens)
-        return fit(prompt_line(chosen.instructions, tools, count), entries, truncation, budget, count)
+        return fit(prompt_line(chosen.instructions, tools, count), entries, chosen.truncation, budget, count)
 
     # ---- drafts
 
@@ -184,7 +200,7 @@ class Responder:
             return
         run = self._run(self._new_id("resp"), config, ResponseOptions(), Clock())
         try:
-            run.context = self._fit(run.plan, entries, config.truncation)
+            run.contexts.append(self._fit(run.plan, entries))
         except EngineError:
             return  # the real response will say so
         self._draft = _Draft(run.work(), words)
@@ -210,21 +226,20 @@ class Responder:
                 self.drop_draft()
             return
         run = self._runs.get(made.work_id)
-        if run is None or run.context is None:
+        if run is None or not run.generating:
             return
         match made:
             case Said() if run.began and self._cut_off is not None:
                 self._abort(run, *self._cut_off, now)
                 return
-            case Said():
-                run.said(made)
+            case Said() | Thought() | Called():
+                run.wrote(made)
             case Spoke():
                 self._spoke(run, made, now)
-            case Called():
-                run.called(made)
             case Ended():
-                run.ended(made.output)
+                self._begin_calls(run, run.ended(made.output, preamble=made.preamble), now)
             case Generated():
+                run.thoughts_counted(made.reasoning_tokens)
                 self._generated(run, made.reason, now)
                 return
             case Failed():
@@ -252,7 +267,39 @@ class Responder:
             case "content_filter":
                 self._end(run, "incomplete", {"type": "incomplete", "reason": "content_filter"}, now)
             case _:
-                self._end(run, "completed", {"type": "completed"}, now)
+                self._begin_calls(run, run.all_ended(), now)
+                self._go_on(run, now)
+
+    # ---- calls to MCP servers
+
+    def _begin_calls(self, run: Run, several: Sequence[MadeByRun], now: float) -> None:
+        for made in several:
+            if not isinstance(made, RemoteCall):
+                self._servers.ask(made)
+                continue
+            if run.clock.tool_start is None:
+                run.clock.tool_start = now
+            if not self._servers.call(made):
+                run.returned(made.entry.id)
+                run.clock.tool_end = now
+
+    def returned(self, item_id: str, now: float) -> None:
+        """A call is over; the response that made it, if it still runs, may go on."""
+        for run in list(self._runs.values()):
+            if run.returned(item_id):
+                run.clock.tool_end = now
+                self._go_on(run, now)
+
+    def _go_on(self, run: Run, now: float) -> None:
+        """When engine and servers are done: the model reads what was returned, unless the client has its turn first."""
+        if run.generating or run.calling or run.waits_for:
+            return
+        if self._cut_off is not None:
+            self._abort(run, *self._cut_off, now)
+        elif run.returned_calls and not run.asked and not run.completed_calls:
+            self._generate(run, now)
+        else:
+            self._end(run, "completed", {"type": "completed"}, now)
 
     # ---- ends
 
@@ -261,8 +308,7 @@ class Responder:
         return self.active if response_id is None else self._runs.get(response_id)
 
     def cancel(self, run: Run, reason: str, now: float) -> None:
-        if run.context is not None:
-            self._emit(Stop(work_id=run.id))
+        self._stop(run)
         if reason == "turn_detected":
             run.clock.interrupted_at_ms = run.spoken_ms
         self._end(run, "cancelled", {"type": "cancelled", "reason": reason}, now)
@@ -272,7 +318,7 @@ class Responder:
         self._cut_off = (code, message)
         self.drop_draft()
         for run in list(self._runs.values()):
-            if not (finish_sentence and run.began):
+            if not (finish_sentence and run.began and run.generating):
                 self._abort(run, code, message, now)
 
     def end_all(self, code: str, message: str, now: float) -> None:
@@ -281,9 +327,12 @@ class Responder:
         for run in list(self._runs.values()):
             self._abort(run, code, message, now)
 
-    def _abort(self, run: Run, code: str, message: str, now: float) -> None:
-        if run.context is not None:
+    def _stop(self, run: Run) -> None:
+        if run.generating:
             self._emit(Stop(work_id=run.id))
+
+    def _abort(self, run: Run, code: str, message: str, now: float) -> None:
+        self._stop(run)
         self._fail(run, code, message, now)
 
     def _fail(self, run: Run, code: str, message: str, now: float) -> None:
@@ -319,13 +368,13 @@ class Responder:
     def _spent(self, run: Run) -> Any:
         """What was read and written so far, also for a response that did not come to its own end (protocol.md 6.2)."""
         text, audio = run.written_tokens
-        if run.context is None:
-            return usage(Tokens(), Tokens(), text, audio)
-        lines = run.context.lines
-        cached = common_prefix(lines, self._read_before)
-        if run.plan.in_conversation:
-            self._read_before = lines
-        return usage(sum((line.tokens for line in lines), Tokens()), cached, text, audio)
+        read, cached = Tokens(), Tokens()
+        for context in run.contexts:
+            read = sum((line.tokens for line in context.lines), read)
+            cached += common_prefix(context.lines, self._read_before)
+            if run.plan.in_conversation:
+                self._read_before = context.lines
+        return usage(read, cached, text, audio)
 
     def _say(self, event: AnyServerEvent) -> None:
         self._emit(Send(event=event))

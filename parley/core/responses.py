@@ -1,18 +1,20 @@
 """One response, from created to done.
 
     WAITING --(all speech it must read is in words)--> GENERATING --(Generated, Failed, cancel, limit)--> over
+                                                        ^      v
+                                                        CALLING (tools of MCP servers, at most MCP_ROUNDS_MAX times)
 
 A `Run` turns what the engine posts into events in the documented order (protocol.md 4.1, 7). It knows nothing of turns,
 sound cards or other responses. `finish` may be called once, in either state, and closes everything that is open.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final, Literal
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
-from parley.core.config import AudioFormat, RealtimeConfig, Reasoning, ResponseOptions, Tool, ToolChoice, format_name
+from parley.core.config import FunctionChoice, format_name
 from parley.core.conversation import Conversation, Entry
 from parley.core.effects import ContextItem, Generate
 from parley.core.events import (
@@ -23,6 +25,8 @@ from parley.core.events import (
     FunctionCallArgumentsDone,
     ItemAdded,
     ItemDone,
+    McpCallArgumentsDelta,
+    McpCallArgumentsDone,
     OutputAudioDelta,
     OutputAudioDone,
     OutputAudioTranscriptDelta,
@@ -38,72 +42,38 @@ from parley.core.events import (
     Usage,
 )
 from parley.core.input_audio import BYTES_PER_SAMPLE, SAMPLES_PER_MS, pcm_ms
-from parley.core.inputs import Called, Said, Spoke
-from parley.core.items import FunctionCall, Item, Message, OutputAudio, OutputText, Status, with_status
+from parley.core.inputs import Called, Said, Spoke, Thought
+from parley.core.items import (
+    FunctionCall,
+    Item,
+    McpApprovalRequest,
+    McpCall,
+    Message,
+    OutputAudio,
+    OutputText,
+    Status,
+    with_status,
+)
+from parley.core.mcp import Approved, Offer, Question, RemoteCall
+from parley.core.mcp_config import McpTool
 from parley.core.output_audio import OutputAudio as Sound
+from parley.core.plan import Plan
 from parley.core.timing import Clock
-from parley.core.usage import ASSISTANT_AUDIO_MS_PER_TOKEN, Context, CountTokens, assistant_audio_tokens, output_limit
+from parley.core.usage import ASSISTANT_AUDIO_MS_PER_TOKEN, Context, CountTokens, assistant_audio_tokens
 from parley.ids import NewId
+
+MCP_ROUNDS_MAX: Final = 8
+"""How often a response may come back to the model with what MCP tools have returned. Then it has to answer."""
 
 Say = Callable[[AnyServerEvent], None]
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The configuration of one response: the session's, with the overrides of its `response.create`."""
-
-    model: str
-    instructions: str
-    spoken: bool
-    voice: str
-    format: AudioFormat
-    speed: float
-    tools: tuple[Tool, ...]
-    tool_choice: ToolChoice
-    parallel_tool_calls: bool
-    reasoning: Reasoning | None
-    temperature: float | msgspec.UnsetType
-    max_output_tokens: int | str
-    output_limit: int
-    metadata: dict[str, str] | None
-    in_conversation: bool
-
-
-def plan(config: RealtimeConfig, options: ResponseOptions, output_cap: int) -> Plan:
-    def chosen(override: Any, own: Any) -> Any:
-        return own if override is UNSET or override is None else override
-
-    out = options.audio.output
-    tools = chosen(options.tools, config.tools)
-    parallel = chosen(options.parallel_tool_calls, config.parallel_tool_calls)
-    reasoning = chosen(options.reasoning, config.reasoning)
-    return Plan(
-        model=config.model,
-        instructions=chosen(options.instructions, config.instructions),
-        spoken=chosen(options.output_modalities, config.output_modalities) == ("audio",),
-        voice=chosen(out.voice, config.audio.output.voice),
-        format=chosen(out.format, config.audio.output.format),
-        speed=config.audio.output.speed,
-        tools=tools,
-        tool_choice=chosen(options.tool_choice, _still_valid(config.tool_choice, tools)),
-        parallel_tool_calls=True if parallel is UNSET else parallel,
-        reasoning=None if reasoning is UNSET else reasoning,
-        temperature=chosen(options.temperature, config.temperature),
-        max_output_tokens=chosen(options.max_output_tokens, config.max_output_tokens),
-        output_limit=output_limit(config, options.max_output_tokens, output_cap),
-        metadata=options.metadata,
-        in_conversation=options.conversation == "auto",
-    )
-
-
-def _still_valid(choice: ToolChoice, tools: tuple[Tool, ...]) -> ToolChoice:
-    """The session's choice may name a function that the response's own tools do not have."""
-    if isinstance(choice, str) or choice.name in {tool.name for tool in tools}:
-        return choice
-    return "auto"
+Made = RemoteCall | Question
+"""What goes on beyond the response when an output has ended."""
 
 
 class _Output:
-    """One output item: a message with one part, or a function call."""
+    """One output item: a message with one part, or a call."""
 
     def __init__(self, index: int, entry: Entry) -> None:
         self.index = index
@@ -111,6 +81,25 @@ class _Output:
         self.text = ""
         """What was written, said, or put into arguments."""
         self.open = True
+        self.server: McpTool | None = None
+        """Whose call it is …"""
+        self.calling = False
+        """… and that it is at it."""
+        self.preamble = False
+        """It was said ahead of a call."""
+
+    @property
+    def shown(self) -> Item:
+        """The item as it is when the response ends. A call that goes on is complete in the conversation only."""
+        return with_status(self.entry.item, "incomplete") if self.calling else self.entry.item
+
+
+class _Asking:
+    """A call that the client will be asked about, once all of its arguments are there."""
+
+    def __init__(self, offer: Offer) -> None:
+        self.offer = offer
+        self.arguments = ""
 
 
 class Run:
@@ -130,8 +119,10 @@ class Run:
         self.id = response_id
         self.plan = chosen
         self.clock = clock
-        self.context: Context | None = None
-        """Set when generation starts; None while the response waits for transcripts."""
+        self.contexts: list[Context] = []
+        """What was read, once for every time that the model was asked; none while the response waits."""
+        self.generating = False
+        """The engine is at it."""
         self.entries: tuple[Entry, ...] = ()
         """What it will read, fixed when it was created (protocol.md 6.4)."""
         self.waits_for: set[str] = set()
@@ -139,17 +130,39 @@ class Run:
         self.spoken_ms = 0
         self.completed_calls: list[str] = []
         """Call ids of the function calls that the client is now expected to answer."""
+        self.returned_calls = 0
+        """MCP calls that are over, of which the model has not heard yet."""
+        self.asked = False
+        """The client has to approve something."""
         self._conversation = conversation
         self._say = say
         self._new_id = new_id
         self._count = count
-        self._outputs: dict[int, _Output] = {}
+        self._outputs: dict[tuple[int, int], _Output] = {}
+        """By round, and by the number that the engine gives them in it."""
+        self._asking: dict[int, _Asking] = {}
         self._written = 0
+        self._thoughts = 0
+        """Tokens of what the model has thought in this round, which are among those written."""
 
     # ---- the outside of it
 
     def create(self) -> None:
         self._say(ResponseCreated(response=self._object("in_progress")))
+
+    @property
+    def context(self) -> Context | None:
+        """What is read now; None while the response waits for transcripts."""
+        return self.contexts[-1] if self.contexts else None
+
+    @property
+    def calling(self) -> bool:
+        """MCP servers are at it."""
+        return any(output.calling for output in self._outputs.values())
+
+    def reading(self) -> tuple[Entry, ...]:
+        """What the model has to read next: also what this response has made so far."""
+        return (*self.entries, *(output.entry for output in self._outputs.values()))
 
     def work(self) -> Generate:
         assert self.context is not None
@@ -163,12 +176,18 @@ class Run:
             voice=chosen.voice,
             speed=chosen.speed,
             tools=chosen.tools,
-            tool_choice=chosen.tool_choice,
+            tool_choice=self._tool_choice(),
             parallel_tool_calls=chosen.parallel_tool_calls,
             max_output_tokens=chosen.output_limit,
             temperature=None if chosen.temperature is UNSET else chosen.temperature,
             reasoning=chosen.reasoning,
         )
+
+    def _tool_choice(self) -> FunctionChoice:
+        """What is required is called in the first round; in the last one nothing is."""
+        if len(self.contexts) > MCP_ROUNDS_MAX:
+            return "none"
+        return "auto" if self._outputs and self.plan.tool_choice != "none" else self.plan.tool_choice
 
     @property
     def written_tokens(self) -> tuple[int, int]:
@@ -200,6 +219,15 @@ class Run:
 
     # ---- what the engine posts
 
+    def wrote(self, made: Said | Thought | Called) -> None:
+        match made:
+            case Said():
+                self.said(made)
+            case Thought():
+                self.thought(made.text)
+            case Called():
+                self.called(made)
+
     def said(self, said: Said) -> None:
         output = self._message(said.output)
         if output is None or self.full:
@@ -212,6 +240,18 @@ class Run:
         else:
             sound.say(said.text)
             self._say(OutputAudioTranscriptDelta(**self._at(output), content_index=0, delta=said.text))
+
+    def thought(self, text: str) -> None:
+        """Counted like what is written; there is no place for it in the conversation (protocol.md 6.7)."""
+        tokens = self._count(text)
+        self._thoughts += tokens
+        self._written += tokens
+
+    def thoughts_counted(self, tokens: int | None) -> None:
+        """What the model says at the end of a round that its thoughts were; it knows better."""
+        if tokens is not None:
+            self._written += tokens - self._thoughts
+        self._thoughts = 0
 
     def spoke(self, spoke: Spoke) -> None:
         output = self._message(spoke.output)
@@ -228,40 +268,120 @@ class Run:
         )
 
     def called(self, called: Called) -> None:
-        output = self._outputs.get(called.output)
+        output = self._output(called.output)
         if output is None:
+            offer = self.plan.offers.get(called.name or "")
+            if called.output in self._asking or (offer is not None and offer.asks):
+                self._ask_later(called, offer)
+                return
             if called.name is None:
                 return
-            call_id = called.call_id or self._new_id("call")
-            output = self._add(
-                called.output,
-                FunctionCall(
-                    id=self._new_id("item"), status="in_progress", name=called.name, call_id=call_id, arguments=""
-                ),
-            )
+            output = self._add(called.output, self._call_item(called, offer))
+            output.server = None if offer is None else offer.server
         item = output.entry.item
-        if not output.open or not isinstance(item, FunctionCall) or not called.arguments:
+        if not output.open or output.calling or not called.arguments:
             return
         output.text += called.arguments
         self._written += self._count(called.arguments)
-        self._say(FunctionCallArgumentsDelta(**self._at(output), call_id=item.call_id or "", delta=called.arguments))
+        if isinstance(item, FunctionCall):
+            call_id = item.call_id or ""
+            self._say(FunctionCallArgumentsDelta(**self._at(output), call_id=call_id, delta=called.arguments))
+        elif isinstance(item, McpCall):
+            self._say(McpCallArgumentsDelta(**self._at(output), delta=called.arguments))
 
-    def ended(self, output_key: int) -> None:
-        output = self._outputs.get(output_key)
-        if output is not None and output.open:
-            self._close(output, "completed")
+    def ended(self, output_key: int, *, preamble: bool = False) -> list[Made]:
+        """What a server or the client has to do now."""
+        if (asking := self._asking.pop(output_key, None)) is not None:
+            return [self._ask(output_key, asking)]
+        output = self._output(output_key)
+        if output is None or not output.open or output.calling:
+            return []
+        if isinstance(output.entry.item, McpCall):
+            return [self._calls(output)]
+        output.preamble = preamble
+        self._close(output, "completed")
+        return []
+
+    def all_ended(self) -> list[Made]:
+        """The model has come to its end."""
+        self.generating = False
+        keys = [key for round_, key in self._outputs if round_ == len(self.contexts)]
+        return [made for key in (*keys, *self._asking) for made in self.ended(key)]
+
+    def take_up(self, approved: Approved) -> Made:
+        """A call that the client has approved is the first that this response does."""
+        call = approved.call
+        output = self._add(len(self._outputs), msgspec.structs.replace(call, arguments=""))
+        output.server, output.text = approved.server, call.arguments
+        self._say(McpCallArgumentsDelta(**self._at(output), delta=call.arguments))
+        return self._calls(output)
+
+    def returned(self, item_id: str) -> bool:
+        """The call is over that this item is; False if it is not of this response."""
+        for output in self._outputs.values():
+            if output.entry.id == item_id and output.calling:
+                output.open = output.calling = False
+                self.returned_calls += 1
+                self._say(OutputItemDone(response_id=self.id, output_index=output.index, item=output.entry.item))
+                return True
+        return False
 
     def finish(self, status: str, details: dict[str, Any] | None, usage: Usage) -> None:
         for output in self._outputs.values():
-            if output.open:
+            if output.calling:  # it goes on without this response
+                self._say(OutputItemDone(response_id=self.id, output_index=output.index, item=output.shown))
+            elif output.open:
                 self._close(output, "completed" if status == "completed" else "incomplete")
         self._say(ResponseDone(response=self._object(status, details, usage)))
 
     # ---- the inside of it
 
+    def _output(self, key: int) -> _Output | None:
+        """What the engine calls `key` in this round."""
+        return self._outputs.get((len(self.contexts), key))
+
+    def _call_item(self, called: Called, offer: Offer | None) -> FunctionCall | McpCall:
+        if offer is not None:
+            label = offer.server.server_label
+            return McpCall(
+                id=self._new_id("mcp"), status="in_progress", server_label=label, name=offer.name, arguments=""
+            )
+        call_id = called.call_id or self._new_id("call")
+        name = called.name or ""
+        return FunctionCall(id=self._new_id("item"), status="in_progress", name=name, call_id=call_id, arguments="")
+
+    def _ask_later(self, called: Called, offer: Offer | None) -> None:
+        if called.output not in self._asking:
+            assert offer is not None
+            self._asking[called.output] = _Asking(offer)
+        self._asking[called.output].arguments += called.arguments
+        self._written += self._count(called.arguments)
+
+    def _ask(self, key: int, asking: _Asking) -> Question:
+        """The request is said once it is whole (protocol.md 7.7)."""
+        request = McpApprovalRequest(
+            id=self._new_id("mcpr"),
+            status="in_progress",
+            server_label=asking.offer.server.server_label,
+            name=asking.offer.name,
+            arguments=asking.arguments,
+        )
+        output = self._add(key, request)
+        self.asked = True
+        self._close(output, "completed")
+        return Question(request, asking.offer.server)
+
+    def _calls(self, output: _Output) -> RemoteCall:
+        item = output.entry.item
+        assert isinstance(item, McpCall) and output.server is not None
+        output.calling = True
+        output.entry.item = msgspec.structs.replace(item, arguments=output.text)
+        self._say(McpCallArgumentsDone(**self._at(output), arguments=output.text))
+        return RemoteCall(output.entry, output.index, output.server)
+
     def _message(self, key: int) -> _Output | None:
         """The open message output `key`, begun now if it is new; None if `key` is over or something else."""
-        output = self._outputs.get(key)
+        output = self._output(key)
         if output is None:
             output = self._add(
                 key, Message(id=self._new_id("item"), status="in_progress", role="assistant", content=())
@@ -272,7 +392,7 @@ class Run:
         return output if output.open and isinstance(output.entry.item, Message) else None
 
     def _add(self, key: int, item: Item) -> _Output:
-        output = self._outputs[key] = _Output(len(self._outputs), Entry(item))
+        output = self._outputs[len(self.contexts), key] = _Output(len(self._outputs), Entry(item))
         self._say(OutputItemAdded(response_id=self.id, output_index=output.index, item=item))
         if self.plan.in_conversation:
             previous = self._conversation.add(output.entry)
@@ -286,7 +406,10 @@ class Run:
             self._close_call(output, entry.item)
             if status == "completed":
                 self.completed_calls.append(entry.item.call_id or "")
-        else:
+        elif isinstance(entry.item, McpCall):
+            self._calls(output)
+            output.calling = False
+        elif isinstance(entry.item, Message):
             self._close_message(output, whole=status == "completed")
         entry.item = with_status(entry.item, status)
         entry.version += 1
@@ -318,7 +441,14 @@ class Run:
         self._say(ContentPartDone(**at, content_index=0, part=self._part(output.text)))
         item = output.entry.item
         assert isinstance(item, Message)
-        output.entry.item = msgspec.structs.replace(item, content=(content,))
+        output.entry.item = msgspec.structs.replace(item, content=(content,), phase=self._phase(output))
+
+    def _phase(self, output: _Output) -> Literal["commentary", "final_answer"] | UnsetType:
+        """Told where it helps: in a response that calls something (protocol.md 6.7)."""
+        if output.preamble:
+            return "commentary"
+        called = any(not isinstance(other.entry.item, Message) for other in self._outputs.values())
+        return "final_answer" if called else UNSET
 
     def _keep(self, entry: Entry, sound_bytes: int) -> None:
         if self.plan.in_conversation and self._conversation.find(entry.id) is entry:
@@ -343,7 +473,7 @@ class Run:
             id=self.id,
             status=status,  # type: ignore[arg-type]
             status_details=details,
-            output=tuple(output.entry.item for output in self._outputs.values()),
+            output=tuple(output.shown for output in self._outputs.values()),
             conversation_id=self._conversation.id if chosen.in_conversation else None,
             output_modalities=("audio",) if chosen.spoken else ("text",),
             audio={"output": {"format": msgspec.to_builtins(chosen.format), "voice": chosen.voice}},

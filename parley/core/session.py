@@ -9,7 +9,7 @@ words it has to read, silence after an answer may become a turn, and after an ho
               +--(60 minutes, Left)-------------------------------^
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, assert_never
 
 import msgspec
@@ -23,8 +23,10 @@ from parley.core.config import (
     ServerVad,
     SessionConfig,
     SessionLock,
+    Tool,
     TurnDetection,
     parse_response,
+    shown,
     updated,
 )
 from parley.core.conversation import Conversation, Entry, needs_transcript
@@ -35,12 +37,14 @@ from parley.core.items import (
     InputAudio,
     Item,
     ItemReference,
+    McpApprovalResponse,
     Message,
     parse_input,
     parse_item,
 )
+from parley.core.mcp import Approved, Servers
 from parley.core.playback import Playback
-from parley.core.responder import Responder
+from parley.core.responder import Made, Responder
 from parley.core.terms import Terms
 from parley.core.timing import Clock
 from parley.core.transcripts import Listening
@@ -87,8 +91,9 @@ class Session:
         self._conversation = Conversation(new_id("conv"))
         self._user = UserTurns(self._conversation, new_id, self._emit, peeks=terms.peeks)
         self._playback = Playback()
+        self._servers = Servers(self._conversation, terms, new_id, self._emit)
         self._responder = Responder(
-            self._conversation, terms, new_id, self._emit, now, self._playback if terms.plays else None
+            self._conversation, terms, new_id, self._emit, now, self._servers, self._playback if terms.plays else None
         )
 
     @property
@@ -110,6 +115,7 @@ class Session:
         if isinstance(self.config, RealtimeConfig):
             conversation = {"id": self._conversation.id, "object": "realtime.conversation"}
             self._say(e.ConversationCreated(conversation=conversation))
+            self._servers.attend(self.config.tools)
         return effects
 
     def created(self) -> e.SessionCreated:
@@ -126,6 +132,7 @@ class Session:
             self._take(event)
         except RequestError as error:
             self._refuse(error.code, error.message, error.param, getattr(event, "event_id", None))
+        self._follow_up()
         self._leave_if_idle()
         return effects
 
@@ -139,12 +146,17 @@ class Session:
                 self._hear(event)
             case i.Speech():
                 self._notice(event)
-            case i.Said() | i.Spoke() | i.Called() | i.Ended() | i.Generated():
+            case i.Said() | i.Spoke() | i.Thought() | i.Called() | i.Ended() | i.Generated():
                 self._made(event)
             case i.Transcribed():
                 self._transcribed(event)
             case i.Failed():
                 self._failed(event)
+            case i.ToolsListed():
+                self._servers.listed(event)
+            case i.ToolReturned():
+                if self._servers.returned(event):
+                    self._returned(event.call_id)
             case e.InputAudioBufferAppend():
                 self._hear(i.Heard(pcm=event.audio, event_id=event.event_id))
             case e.InputAudioBufferCommit():
@@ -180,6 +192,8 @@ class Session:
                 self._responder.cut_off(event.code, event.message, self._now, finish_sentence=event.finish_sentence)
             case i.Rates():
                 self._responder.know_rates(event.rates, self._now)
+            case i.Pressed():
+                self._say(e.DtmfEventReceived(event=event.key, received_at=event.at))
             case i.Charged():
                 self._tell_price(event)
             case i.Left():
@@ -295,7 +309,7 @@ class Session:
         listening.entry.set_transcript(heard.text)
         self._say_all(listening.completed(heard, self._terms.count_tokens))
         self._meter_transcription(listening, heard.text)
-        self._responder.words_have_come(listening.work_id, self._truncation(), self._now)
+        self._responder.words_have_come(listening.work_id, self._now)
 
     def _meter_transcription(self, listening: Listening, text: str) -> None:
         if listening.shown is None or listening.entry is None:
@@ -315,6 +329,8 @@ class Session:
     def _failed(self, failed: i.Failed) -> None:
         listening = self._user.running.get(failed.work_id)
         if listening is None:
+            for call_id in self._servers.failed(failed):
+                self._returned(call_id)
             self._made(failed)
         elif listening is self._user.current:
             self._failed_early(listening, failed)
@@ -343,18 +359,32 @@ class Session:
 
     def _create_response(self, event: e.ResponseCreate) -> None:
         config = self._realtime("response.create")
-        options = parse_response(event.response, config, self._lock(), self._terms.voices)
+        options = parse_response(event.response, config, self._lock(), self._terms.voices, self._servers.known)
         self._responder.check_room(options)
+        if options.tools is not msgspec.UNSET:
+            self._servers.check_room(options.tools)
         entries = self._own_input(options)
         self._responder.drop_draft()
         clock, self._tool_clock = self._tool_clock or Clock(), None
         self._respond(options, entries, clock)
+        if options.tools is not msgspec.UNSET:
+            for call_id in self._servers.attend(options.tools):
+                self._returned(call_id)
 
-    def _respond(self, options: ResponseOptions, entries: Sequence[Entry], clock: Clock) -> None:
+    def _follow_up(self) -> None:
+        """What the client has decided about calls is carried out, as soon as nobody speaks (protocol.md 7.7)."""
+        ready = self._servers.decided and self._user.current is None and self._responder.may_begin(self._now)
+        if ready and not self.closed and self._draining is None:
+            self._responder.drop_draft()
+            self._respond(ResponseOptions(), [*self._conversation], Clock(), self._servers.take_decided())
+
+    def _respond(
+        self, options: ResponseOptions, entries: Sequence[Entry], clock: Clock, calls: Sequence[Approved] = ()
+    ) -> None:
         assert isinstance(self.config, RealtimeConfig)
         self._idle_until = None
         waits_for = self._user.pending_for(entries)
-        self._responder.create(self.config, options, entries, waits_for, clock, self._now)
+        self._responder.create(self.config, options, entries, waits_for, clock, self._now, calls)
 
     def _own_input(self, options: ResponseOptions) -> list[Entry]:
         """What the response reads: the conversation, or the request's own items and references (protocol.md 6.3)."""
@@ -381,9 +411,16 @@ class Session:
             raise RequestError("response_cancel_not_active", "Cancellation failed: no active response found")
         self._responder.cancel(run, "client_cancelled", self._now)
 
-    def _made(self, made: i.Said | i.Spoke | i.Called | i.Ended | i.Generated | i.Failed) -> None:
+    def _made(self, made: Made) -> None:
+        self._over(lambda: self._responder.take(made, self._now))
+
+    def _returned(self, call_id: str) -> None:
+        self._over(lambda: self._responder.returned(call_id, self._now))
+
+    def _over(self, happen: Callable[[], None]) -> None:
+        """Let it happen; it may have been the end of the active response."""
         active = self._responder.active
-        self._responder.take(made, self._now)
+        happen()
         if active is not None and self._responder.active is None:
             self._response_over(active.spoken_ms, active.clock, bool(active.completed_calls))
 
@@ -400,9 +437,12 @@ class Session:
     def _create_item(self, event: e.ConversationItemCreate) -> None:
         item = parse_item(event.item)
         self._conversation.check_room(item.id)
+        self._conversation.check_images(item)
         at = self._conversation.place(event.previous_item_id)
         if isinstance(item, FunctionCallOutput):
             self._check_call(item)
+        if isinstance(item, McpApprovalResponse):
+            self._servers.check_answer(item)
         entry = self._entry(item)
         self._responder.drop_draft()
         previous = self._conversation.add(entry, at)
@@ -410,6 +450,8 @@ class Session:
             self._user.listen_to(entry, self.config)
         self._say(e.ItemAdded(previous_item_id=previous, item=entry.item))
         self._say(e.ItemDone(previous_item_id=previous, item=entry.item))
+        if isinstance(item, McpApprovalResponse):
+            self._servers.answer(item)
 
     def _check_call(self, output: FunctionCallOutput) -> None:
         calls = [entry.item.call_id for entry in self._conversation if isinstance(entry.item, FunctionCall)]
@@ -493,7 +535,7 @@ class Session:
 
     def _update(self, event: e.SessionUpdate) -> None:
         old = self.config
-        new = updated(event.session, old, self._lock(), self._terms.voices)
+        new = updated(event.session, old, self._lock(), self._terms.voices, self._servers.known)
         self._check_prompt_size(new)
         self.config = new
         self._responder.drop_draft()
@@ -501,6 +543,9 @@ class Session:
             self._user.give_up()
             self._idle_until = None
         self._say(e.SessionUpdated(session=self._effective()))
+        if isinstance(new, RealtimeConfig) and isinstance(old, RealtimeConfig):
+            for call_id in (*self._servers.drop(old.tools, new.tools), *self._servers.attend(new.tools)):
+                self._returned(call_id)
 
     def _tell_price(self, charged: i.Charged) -> None:
         if self.config.include and "parley.price" in self.config.include:
@@ -514,7 +559,9 @@ class Session:
         """Instructions and tools together (protocol.md 6.5). Counting is skipped where there is no need to."""
         if not isinstance(config, RealtimeConfig):
             return
-        text = config.instructions + "".join(f"{tool.description} {tool.parameters}" for tool in config.tools)
+        text = config.instructions + "".join(
+            f"{tool.description} {tool.parameters}" for tool in config.tools if isinstance(tool, Tool)
+        )
         if len(text) > INSTRUCTIONS_TOKENS_MAX and self._terms.count_tokens(text) > INSTRUCTIONS_TOKENS_MAX:
             raise RequestError(
                 "invalid_value",
@@ -571,15 +618,13 @@ class Session:
         self._responder.end_all(code if code in ERRORS else "internal_error", message, self._now)
         for listening in list(self._user.running.values()):
             self._user.drop(listening)
+        self._servers.end()
         self.closed = True
 
     # ---- small things
 
     def _rules(self) -> TurnDetection | None:
         return self.config.audio.input.turn_detection
-
-    def _truncation(self) -> Any:
-        return self.config.truncation if isinstance(self.config, RealtimeConfig) else "auto"
 
     def _lock(self) -> SessionLock:
         return SessionLock(voice=self._responder.voice_used, speed=self._responder.active is not None)
@@ -594,7 +639,7 @@ class Session:
     def _effective(self) -> dict[str, Any]:
         kind = "realtime.session" if isinstance(self.config, RealtimeConfig) else "realtime.transcription_session"
         own = {"id": self.id, "object": kind, "expires_at": self._terms.expires_at}
-        return {**own, **msgspec.to_builtins(self.config)}
+        return {**own, **shown(self.config)}
 
     def _refuse(self, code: str, message: str, param: str | None, event_id: str | None) -> None:
         body = e.ErrorBody(

@@ -11,14 +11,23 @@ import msgspec
 from parley.core.config import RealtimeConfig, RetentionRatio, Truncation
 from parley.core.conversation import Entry
 from parley.core.events import CachedTokens, InputTokens, OutputTokens, Usage
-from parley.core.items import FunctionCall, FunctionCallOutput, InputAudio, InputImage, Message, OutputAudio
+from parley.core.images import image_tokens
+from parley.core.items import (
+    FunctionCall,
+    FunctionCallOutput,
+    InputAudio,
+    InputImage,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    McpListTools,
+    Message,
+    OutputAudio,
+)
 from parley.errors import EngineError
 
 USER_AUDIO_MS_PER_TOKEN = 100
 ASSISTANT_AUDIO_MS_PER_TOKEN = 50
-IMAGE_TOKENS = {"low": 85, "high": 765, "auto": 765}
-"""Flat per image: the hosted rule is not documented for realtime (protocol.md 9.17)."""
-
 INSTRUCTIONS_TOKENS_MAX = 16_384
 """Instructions and tools together (protocol.md 6.5)."""
 
@@ -54,6 +63,15 @@ def entry_tokens(entry: Entry, count: CountTokens) -> Tokens:
             return Tokens(text=count(item.name) + count(item.arguments))
         case FunctionCallOutput():
             return Tokens(text=count(item.output))
+        case McpCall():
+            returned = item.output or (item.error.message if item.error else "")
+            return Tokens(text=count(item.name) + count(item.arguments) + count(returned))
+        case McpApprovalRequest():
+            return Tokens(text=count(item.name) + count(item.arguments))
+        case McpApprovalResponse():
+            return Tokens(text=count(item.reason or ""))
+        case McpListTools():
+            return Tokens()  # the tools are counted with the instructions
         case Message():
             return sum((_part_tokens(entry, part, count) for part in item.content), Tokens())
 
@@ -65,7 +83,7 @@ def _part_tokens(entry: Entry, part: object, count: CountTokens) -> Tokens:
                 return Tokens(audio=user_audio_tokens(entry.audio_ms))
             return Tokens(text=count(part.transcript or ""))
         case InputImage():
-            return Tokens(image=IMAGE_TOKENS[part.detail])
+            return Tokens(image=image_tokens(part.image_url, part.detail))
         case OutputAudio():
             words = entry.heard if entry.heard is not None else (part.transcript or "")
             ms = entry.sound.ms if entry.sound is not None else 0

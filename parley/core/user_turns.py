@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterable
 
 from msgspec import UNSET
 
-from parley.core.config import HOUSE_FORMAT, AudioFormat, SemanticVad, SessionConfig, TranscriptionConfig, TurnDetection
+from parley.core.config import (
+    HOUSE_FORMAT,
+    LOGPROBS,
+    AudioFormat,
+    SemanticVad,
+    SessionConfig,
+    TranscriptionConfig,
+    TurnDetection,
+)
 from parley.core.conversation import Conversation, Entry
 from parley.core.effects import AnyEffect, Audio, End, Peek, Send, Start, Stop, Tell, Transcribe
 from parley.core.events import (
@@ -202,7 +210,7 @@ class UserTurns:
     ) -> Listening:
         settings = config.audio.input.transcription if shown else None
         include = config.include or ()
-        listening = Listening(self._new_id("work"), item_id, settings, bool(include))
+        listening = Listening(self._new_id("work"), item_id, settings, LOGPROBS in include)
         self.running[listening.work_id] = listening
         self._emit(
             Start(

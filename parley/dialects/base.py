@@ -235,6 +235,11 @@ def written(event: ServerEvent, head: Head, event_id: str) -> bytes:
     return b"".join((head.start, event_id.encode(), b'"', _encode(event)[head.skip :]))
 
 
+def unnamed(event: ServerEvent) -> bytes:
+    """The event without an id, as one of them is (protocol.md 4.1)."""
+    return _encode(event)
+
+
 def written_audio(event: OutputAudioDelta, head: Head, sound: bytes, event_id: str) -> bytes:
     """A delta of sound. No JSON encoder looks at its base64, which needs no escaping: they are slow on long strings."""
     place = _encode(_Place(event.response_id, event.item_id, event.output_index, event.content_index))

@@ -9,7 +9,7 @@ A fault of the client that we find here is reported with the GA path, as the cor
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 
 import msgspec
 
@@ -18,10 +18,12 @@ from parley.core.events import (
     AnyServerEvent,
     ClientEvent,
     ConversationItemCreate,
+    DtmfEventReceived,
     Error,
     ItemAdded,
     ItemDone,
     ItemRetrieved,
+    McpEvent,
     OutputAudioDelta,
     OutputAudioTranscriptDelta,
     OutputItemAdded,
@@ -37,6 +39,7 @@ from parley.core.events import (
     TranscriptionCompleted,
 )
 from parley.core.inputs import Malformed
+from parley.core.items import McpItem
 from parley.core.shapes import shape
 from parley.dialects.base import (
     ECHO_CHARS_MAX,
@@ -67,7 +70,9 @@ EVENTS: Final = {
 }
 """Server events with another name. `conversation.item.created` is said once, when the item is added."""
 
-DROPPED: Final[frozenset[type[ServerEvent]]] = frozenset({ItemDone, TimeoutTriggered})
+DROPPED: Final[frozenset[type[ServerEvent]]] = frozenset(
+    {ItemDone, TimeoutTriggered, DtmfEventReceived, *get_args(McpEvent)}
+)
 """Server events that beta clients do not know."""
 
 PARTS: Final = {
@@ -141,7 +146,9 @@ def _tool_choice(value: Any, path: str) -> Any:
 
 
 def _tool_choice_back(value: Any) -> str:
-    return str(value["name"]) if isinstance(value, dict) else str(value)
+    if not isinstance(value, dict):
+        return str(value)
+    return str(value["name"]) if value["type"] == "function" else "auto"
 
 
 def _refusing(*keys: str) -> Callable[[Any, str], Any]:
@@ -163,6 +170,18 @@ def _leaving_out(*keys: str) -> Callable[[Any], Any]:
         return {key: value[key] for key in value if key not in keys} if isinstance(value, dict) else value
 
     return leave_out
+
+
+def _tools(value: Any, path: str) -> Any:
+    """Servers came with GA."""
+    for index, tool in enumerate(value if isinstance(value, list) else ()):
+        if isinstance(tool, dict) and "type" in tool:
+            _one_of(("function",), tool["type"], f"{path}[{index}].type")
+    return value
+
+
+def _tools_back(value: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [tool for tool in value if tool["type"] == "function"]
 
 
 def _items(value: Any, path: str) -> Any:
@@ -195,7 +214,7 @@ def _part_back(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def _items_back(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [_item_back(item) for item in items]
+    return [_item_back(item) for item in items if not item["type"].startswith("mcp_")]
 
 
 def _usage_back(usage: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -247,7 +266,7 @@ SESSION: Final = (
         _leaving_out("idle_timeout_ms"),
     ),
     Field("output_audio_format", "audio.output.format", _format, _format_back),
-    Field("tools", "tools"),
+    Field("tools", "tools", _tools, _tools_back),
     Field("tool_choice", "tool_choice", _tool_choice, _tool_choice_back),
     Field("temperature", "temperature"),
     Field("max_response_output_tokens", "max_output_tokens"),
@@ -275,7 +294,7 @@ OPTIONS: Final = (
     Field("modalities", "output_modalities", _modalities),
     Field("voice", "audio.output.voice"),
     Field("output_audio_format", "audio.output.format", _format),
-    Field("tools", "tools"),
+    Field("tools", "tools", _tools),
     Field("tool_choice", "tool_choice", _tool_choice),
     Field("temperature", "temperature"),
     Field("max_output_tokens", "max_output_tokens"),
@@ -434,8 +453,8 @@ def _part_names_back(message: str) -> str:
 def _session_back(body: dict[str, Any]) -> dict[str, Any]:
     session = body["session"]
     if session["type"] == "transcription":
-        return {"type": f"transcription_{body['type']}", "session": flat(session, TRANSCRIPTION)}
-    return {"type": body["type"], "session": {"temperature": TEMPERATURE, **flat(session, SESSION)}}
+        return {**body, "type": f"transcription_{body['type']}", "session": flat(session, TRANSCRIPTION)}
+    return {**body, "session": {"temperature": TEMPERATURE, **flat(session, SESSION)}}
 
 
 def _response_back(body: dict[str, Any]) -> dict[str, Any]:
@@ -460,6 +479,8 @@ REWRITTEN: Final[dict[type[ServerEvent], Callable[[dict[str, Any]], dict[str, An
 }
 """Server events whose fields differ from GA."""
 
+WITH_ITEM: Final = (ItemAdded, ItemRetrieved, OutputItemAdded, OutputItemDone)
+
 _HEADS: Final = heads(EVENTS)
 
 
@@ -467,7 +488,7 @@ def encode(event: AnyServerEvent, event_id: str) -> tuple[bytes, ...]:
     if isinstance(event, OutputAudioDelta):
         return (encode_audio(event, event.delta, event_id),)
     kind = type(event)
-    if kind in DROPPED:
+    if kind in DROPPED or (isinstance(event, WITH_ITEM) and isinstance(event.item, McpItem)):
         return ()
     rewrite = REWRITTEN.get(kind)
     if rewrite is None:

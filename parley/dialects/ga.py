@@ -9,6 +9,7 @@ from msgspec import UNSET
 from parley.core.events import (
     AnyClientEvent,
     AnyServerEvent,
+    DtmfEventReceived,
     OutputAudioDelta,
     ResponseCreate,
     ResponseCreated,
@@ -19,7 +20,7 @@ from parley.core.events import (
     SessionUpdated,
 )
 from parley.core.inputs import Malformed
-from parley.dialects.base import Dialect, client_kinds, heads, malformed, reader, written, written_audio
+from parley.dialects.base import Dialect, client_kinds, heads, malformed, reader, unnamed, written, written_audio
 from parley.errors import RequestError
 
 BODIES: dict[type, str] = {SessionUpdate: "session", ResponseCreate: "response"}
@@ -60,6 +61,8 @@ def encode(event: AnyServerEvent, event_id: str) -> tuple[bytes, ...]:
     if isinstance(event, OutputAudioDelta):
         return (encode_audio(event, event.delta, event_id),)
     kind = type(event)
+    if kind is DtmfEventReceived:
+        return (unnamed(event),)
     cool = COOLED.get(kind)
     return (written(cool(event) if cool else event, _HEADS[kind], event_id),)
 

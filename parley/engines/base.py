@@ -31,6 +31,9 @@ class Peek(Enum):
     PEEK = "peek"
 
 
+Delay = Literal["minimal", "low", "medium", "high", "xhigh"]
+
+
 class TranscriptionRequest(Frozen, frozen=True):
     """What to listen for (protocol.md 2.7). `partials`: the listener wants hypotheses while the speech goes on."""
 
@@ -40,6 +43,10 @@ class TranscriptionRequest(Frozen, frozen=True):
     prompt: str | None = None
     keywords: tuple[str, ...] = ()
     partials: bool = False
+    logprobs: bool = False
+    """How sure it is of each token is wanted too, where the backend can tell."""
+    delay: Delay = "medium"
+    """How long partial hypotheses may take: more often is sooner, and less sure."""
 
 
 class Transcript(Frozen, frozen=True):
@@ -141,6 +148,12 @@ class Words(Frozen, frozen=True):
     text: str
 
 
+class Thought(Frozen, frozen=True):
+    """A piece of what the model thinks before it says something: counted, never shown or spoken."""
+
+    text: str
+
+
 class CallDelta(Frozen, frozen=True):
     """A piece of a function call. `index` tells parallel calls apart; the first delta of an index carries the name."""
 
@@ -156,13 +169,15 @@ class Finished(Frozen, frozen=True):
     reason: Literal["stop", "length", "content_filter", "tool_calls"] = "stop"
     input_tokens: int | None = None
     output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    """Those of `output_tokens` that went into thoughts."""
 
 
 class LanguageModel(Protocol):
     """Thinks of an answer."""
 
-    def generate(self, prompt: Prompt) -> AsyncIterator[Words | CallDelta | Finished]:
-        """Yields words and calls as they come, then exactly one `Finished`. Raises `EngineError`."""
+    def generate(self, prompt: Prompt) -> AsyncIterator[Words | Thought | CallDelta | Finished]:
+        """Yields words, thoughts and calls as they come, then exactly one `Finished`. Raises `EngineError`."""
         ...
 
 

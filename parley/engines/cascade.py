@@ -16,10 +16,11 @@ from typing import Any, Final, TypeVar, assert_never, cast
 from msgspec import UNSET, UnsetType
 
 from parley.audio.codecs import Decoder
-from parley.core.config import AudioFormat, Pcm, Transcription, format_name
-from parley.core.effects import Audio, End, Generate, Message, Transcribe, Work
+from parley.core.config import AudioFormat, Pcm, format_name
+from parley.core.effects import Attend, Audio, Call, End, Generate, Message, Transcribe, Work
 from parley.core.effects import Peek as PeekMessage
 from parley.core.inputs import AnyInput, Called, Ended, Generated, Said, Spoke, Transcribed
+from parley.core.inputs import Thought as ThoughtInput
 from parley.engines.base import (
     CallDelta,
     Finished,
@@ -27,12 +28,14 @@ from parley.engines.base import (
     Peek,
     SpeechToText,
     TextToSpeech,
+    Thought,
     Transcript,
     TranscriptionRequest,
     Words,
 )
 from parley.engines.prompt import prompt_of
 from parley.engines.sentences import Sentences
+from parley.errors import EngineError
 
 LOOK_AHEAD: Final = 1
 """Pieces whose speech is made while an earlier one is still being passed on."""
@@ -40,6 +43,8 @@ POSTS_MAX: Final = 32
 """Inputs that wait for a session whose client is slow; then the backends wait too."""
 PIECE_CHUNKS_MAX: Final = 512
 """Sound of one piece that may be made ahead: 100 s in chunks of 200 ms."""
+THOUGHT_CHARS: Final = 400
+"""Thoughts are told in lumps of this size: they are only counted."""
 
 T = TypeVar("T")
 
@@ -59,11 +64,13 @@ class Cascade:
                 return self._transcribe(work, mailbox)
             case Generate():
                 return self._speak(work) if work.spoken else self._write(work)
+            case Attend():
+                raise EngineError("backend_unavailable", "This engine calls no MCP servers.")
             case _:
                 assert_never(work)
 
     async def _transcribe(self, work: Transcribe, mailbox: AsyncIterator[Message]) -> AsyncGenerator[AnyInput, None]:
-        request = _request(work.config, work.partials)
+        request = _request(work)
         async with _closing(self._stt.transcribe(_sound(mailbox, work.format), request)) as transcripts:
             async for transcript in transcripts:
                 yield _transcribed(work.work_id, transcript)
@@ -71,23 +78,26 @@ class Cascade:
     async def _write(self, work: Generate) -> AsyncGenerator[AnyInput, None]:
         """An answer to be read."""
         outputs = Outputs(work.work_id)
-        reason = "stop"
+        finished = Finished()
         async with _closing(self._llm.generate(prompt_of(work))) as pieces:
             async for piece in pieces:
                 match piece:
                     case Words():
                         if text := outputs.words(piece.text):
                             yield Said(work_id=work.work_id, output=outputs.message(), text=text)
+                    case Thought():
+                        for event in outputs.thought(piece.text):
+                            yield event
                     case CallDelta():
                         for event in outputs.call(piece):
                             yield event
                     case Finished():
-                        reason = piece.reason
+                        finished = piece
                     case _:
                         assert_never(piece)
         for event in outputs.end():
             yield event
-        yield _generated(work.work_id, reason)
+        yield _generated(work.work_id, finished)
 
     async def _speak(self, work: Generate) -> AsyncGenerator[AnyInput, None]:
         """An answer to be heard: one task thinks, one speaks, and both post what the session shall hear of."""
@@ -109,6 +119,9 @@ class Outputs:
         self._next = 0
         self._message: int | None = None
         self._calls: dict[int, int] = {}
+        self._thought = ""
+        self.preambles: set[int] = set()
+        """Messages behind which a call came."""
 
     def words(self, text: str) -> str:
         """`text` without the white space that a message does not begin with."""
@@ -130,18 +143,35 @@ class Outputs:
         output = self._calls.get(delta.index)
         if output is None:
             if (left := self.leave_message()) is not None:
-                yield Ended(work_id=self._work_id, output=left)
+                self.preambles.add(left)
+                yield self.ended(left)
             output = self._calls[delta.index] = self._take()
         yield Called(
             work_id=self._work_id, output=output, name=delta.name, call_id=delta.call_id, arguments=delta.arguments
         )
 
+    def thought(self, text: str) -> Iterator[AnyInput]:
+        """A piece of what the model thinks, told when it is worth it."""
+        self._thought += text
+        if len(self._thought) >= THOUGHT_CHARS:
+            yield from self._tell_thought()
+
+    def ended(self, message: int) -> Ended:
+        """All of the message is there, its sound too where it has one."""
+        return Ended(work_id=self._work_id, output=message, preamble=message in self.preambles)
+
     def end(self) -> Iterator[AnyInput]:
         """Everything that is still open is complete."""
+        yield from self._tell_thought()
         if (left := self.leave_message()) is not None:
-            yield Ended(work_id=self._work_id, output=left)
+            yield self.ended(left)
         for output in self._calls.values():
             yield Ended(work_id=self._work_id, output=output)
+
+    def _tell_thought(self) -> Iterator[AnyInput]:
+        if self._thought:
+            yield ThoughtInput(work_id=self._work_id, text=self._thought)
+            self._thought = ""
 
     def _take(self) -> int:
         taken, self._next = self._next, self._next + 1
@@ -169,7 +199,7 @@ class _Spoken:
         self._sentences = Sentences()
         self._pieces: asyncio.Queue[_Piece | None] = asyncio.Queue()  # bounded by the model's own output limit
         self._slots = asyncio.Semaphore(1 + LOOK_AHEAD)
-        self._reason = "stop"
+        self._finished = Finished()
         self._tasks: list[asyncio.Task[None]] = []
         self._start(self._guarded(self._think()))
         self._start(self._guarded(self._pass_on()))
@@ -189,13 +219,16 @@ class _Spoken:
                     case Words():
                         for text in self._sentences.push(piece.text):
                             self._say(text)
+                    case Thought():
+                        for event in self._outputs.thought(piece.text):
+                            await self.posts.put(event)
                     case CallDelta():
                         await self._call(piece)
                     case Finished():
-                        self._reason = piece.reason
+                        self._finished = piece
                     case _:
                         assert_never(piece)
-        self._finish_message()
+        self._finish_message(preamble=False)
         for event in self._outputs.end():
             await self.posts.put(event)
         self._pieces.put_nowait(None)
@@ -206,14 +239,15 @@ class _Spoken:
             self._pieces.put_nowait(piece)
             self._start(self._voice(piece))
 
-    def _finish_message(self) -> None:
+    def _finish_message(self, *, preamble: bool) -> None:
         """All words of this message are there; its sound may still be made, and ends it (`_pass_on`)."""
         for text in self._sentences.finish():
             self._say(text)
-        self._outputs.leave_message()
+        if (left := self._outputs.leave_message()) is not None and preamble:
+            self._outputs.preambles.add(left)
 
     async def _call(self, delta: CallDelta) -> None:
-        self._finish_message()
+        self._finish_message(preamble=True)
         for event in self._outputs.call(delta):
             await self.posts.put(event)
 
@@ -236,13 +270,13 @@ class _Spoken:
         output: int | None = None
         while (piece := await self._pieces.get()) is not None:
             if output is not None and piece.output != output:
-                await self.posts.put(Ended(work_id=self._work.work_id, output=output))
+                await self.posts.put(self._outputs.ended(output))
             output = piece.output
             await self._pass_on_piece(piece)
             self._slots.release()
         if output is not None:
-            await self.posts.put(Ended(work_id=self._work.work_id, output=output))
-        await self.posts.put(_generated(self._work.work_id, self._reason))
+            await self.posts.put(self._outputs.ended(output))
+        await self.posts.put(_generated(self._work.work_id, self._finished))
         await self.posts.put(None)
 
     async def _pass_on_piece(self, piece: _Piece) -> None:
@@ -281,18 +315,23 @@ async def _sound(mailbox: AsyncIterator[Message], wire: AudioFormat) -> AsyncIte
                 if decoder and (rest := decoder.flush()):
                     yield rest
                 return
+            case Call():
+                pass  # for MCP servers
             case _:
                 assert_never(message)
 
 
-def _request(config: Transcription, partials: bool) -> TranscriptionRequest:
+def _request(work: Transcribe) -> TranscriptionRequest:
+    config = work.config
     return TranscriptionRequest(
         model=config.model,
         language=_given(config.language),
         languages=_given(config.languages) or (),
         prompt=_given(config.prompt),
         keywords=_given(config.keywords) or (),
-        partials=partials,
+        partials=work.partials,
+        logprobs=work.logprobs,
+        delay=_given(config.delay) or "medium",
     )
 
 
@@ -313,8 +352,9 @@ def _transcribed(work_id: str, transcript: Transcript) -> Transcribed:
     )
 
 
-def _generated(work_id: str, reason: str) -> Generated:
-    return Generated(work_id=work_id, reason="stop" if reason == "tool_calls" else reason)
+def _generated(work_id: str, finished: Finished) -> Generated:
+    reason = "stop" if finished.reason == "tool_calls" else finished.reason
+    return Generated(work_id=work_id, reason=reason, reasoning_tokens=finished.reasoning_tokens)
 
 
 def _closing(iterator: AsyncIterator[T]) -> AbstractAsyncContextManager[AsyncGenerator[T, None]]:

@@ -9,6 +9,8 @@ What a chat model sees of speech is words. Rules, beyond the plain translation:
   it. A call without an answer there gets `PENDING`. An answer that comes later (the conversation had gone on), or whose
   call is no longer in the context, stays where it is as a system message that begins with `LATE_RESULT`.
 - A call that was cut off in the middle was never made (protocol.md 7.6), and is left out.
+- A call of an MCP server is a function call with its output. A request for approval is the call already; a refusal
+  answers it, and so does the call that was approved.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,11 +21,14 @@ from msgspec.structs import replace
 from parley.core import items
 from parley.core.config import NamedFunction, Tool
 from parley.core.effects import ContextItem, Generate
+from parley.core.mcp_config import function_name
 from parley.engines.base import FunctionTool, Image, Message, Prompt, Text, ToolCall
 
 INAUDIBLE: Final = "(inaudible)"
 PENDING: Final = "(no result yet)"
 LATE_RESULT: Final = "Result of the function call "
+REFUSED: Final = "The user did not allow this call."
+FAILED: Final = "Error: "
 
 
 def prompt_of(work: Generate) -> Prompt:
@@ -62,7 +67,9 @@ def messages_of(context: Sequence[ContextItem]) -> tuple[Message, ...]:
                 if item.status != "incomplete":
                     _add_call(messages, ToolCall(call_id=_call_id(item), name=item.name, arguments=item.arguments))
             case items.FunctionCallOutput():
-                _add_result(messages, item)
+                _add_result(messages, item.call_id, item.output)
+            case items.McpCall() | items.McpApprovalRequest() | items.McpApprovalResponse() | items.McpListTools():
+                _add_mcp(messages, item)
             case _:
                 assert_never(item)
     return tuple(_with_every_call_answered(messages))
@@ -106,14 +113,43 @@ def _add_call(messages: list[Message], call: ToolCall) -> None:
         messages.append(Message(role="assistant", calls=(call,)))
 
 
-def _add_result(messages: list[Message], result: items.FunctionCallOutput) -> None:
-    if any(call.call_id == result.call_id for call in _open_calls(messages)):
-        content = (Text(text=result.output),)
-        messages.append(Message(role="tool", content=content, call_id=result.call_id))
+def _add_result(messages: list[Message], call_id: str, output: str) -> None:
+    if any(call.call_id == call_id for call in _open_calls(messages)):
+        messages.append(Message(role="tool", content=(Text(text=output),), call_id=call_id))
     else:
-        call = next((c for m in messages for c in m.calls if c.call_id == result.call_id), None)
-        named = f"{call.name}({call.arguments})" if call else result.call_id
-        messages.append(Message(role="system", content=(Text(text=f"{LATE_RESULT}{named}: {result.output}"),)))
+        call = next((c for m in messages for c in m.calls if c.call_id == call_id), None)
+        named = f"{call.name}({call.arguments})" if call else call_id
+        messages.append(Message(role="system", content=(Text(text=f"{LATE_RESULT}{named}: {output}"),)))
+
+
+def _add_mcp(messages: list[Message], item: items.McpItem) -> None:
+    match item:
+        case items.McpCall():
+            _add_mcp_call(messages, item)
+        case items.McpApprovalRequest():
+            name = function_name(item.server_label, item.name)
+            _add_call(messages, ToolCall(call_id=item.id or "", name=name, arguments=item.arguments))
+        case items.McpApprovalResponse():
+            if not item.approve:
+                _add_result(messages, item.approval_request_id, f"{REFUSED} {item.reason or ''}".strip())
+        case items.McpListTools():
+            pass  # the tools themselves are in the prompt
+        case _:
+            assert_never(item)
+
+
+def _add_mcp_call(messages: list[Message], item: items.McpCall) -> None:
+    """The call, unless the client was asked about it, which was the call; and what has come of it."""
+    if item.status == "incomplete":
+        return
+    call_id = item.approval_request_id or item.id or ""
+    if not any(call.call_id == call_id for message in messages for call in message.calls):
+        name = function_name(item.server_label, item.name)
+        _add_call(messages, ToolCall(call_id=call_id, name=name, arguments=item.arguments))
+    if item.error is not None:
+        _add_result(messages, call_id, f"{FAILED}{item.error.message}")
+    elif item.output is not None:
+        _add_result(messages, call_id, item.output)
 
 
 def _open_calls(messages: list[Message]) -> list[ToolCall]:

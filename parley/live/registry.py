@@ -2,19 +2,33 @@
 
 import asyncio
 from collections.abc import Collection
-from typing import Final
+from typing import Final, Protocol
 
 from parley.errors import RequestError
-from parley.live.session import LiveSession
+from parley.live.session import Whose
 
 GOING_AWAY: Final = 1001
 DRAIN_REASON: Final = "server_draining"
 
 
+class Session(Protocol):
+    """What is live, whoever answers it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def whose(self) -> Whose: ...
+    @property
+    def over(self) -> asyncio.Event: ...
+    def drain(self, reason: str) -> None: ...
+    def close(self, code: int, reason: str) -> None: ...
+    def cut_off(self, code: str, message: str, *, finish_sentence: bool = False) -> None: ...
+
+
 class Registry:
     def __init__(self, sessions_max: int) -> None:
         self._sessions_max = sessions_max
-        self._sessions: dict[str, LiveSession] = {}
+        self._sessions: dict[str, Session] = {}
         self.draining = False
 
     def __len__(self) -> int:
@@ -27,15 +41,15 @@ class Registry:
         if len(self._sessions) >= self._sessions_max:
             raise RequestError("too_many_sessions", f"All {self._sessions_max} sessions of this server are in use.")
 
-    def add(self, live: LiveSession) -> None:
+    def add(self, live: Session) -> None:
         """Raises `RequestError` like `check_room`. Every session that was added must be removed."""
         self.check_room()
         self._sessions[live.id] = live
 
-    def remove(self, live: LiveSession) -> None:
+    def remove(self, live: Session) -> None:
         self._sessions.pop(live.id, None)
 
-    def of_keys(self, keys: Collection[str]) -> list[LiveSession]:
+    def of_keys(self, keys: Collection[str]) -> list[Session]:
         """The sessions that were opened with one of these API keys, by id."""
         return [live for live in self._sessions.values() if live.whose.api_key in keys]
 

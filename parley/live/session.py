@@ -22,11 +22,12 @@ from parley.audio.codecs import Decoder
 from parley.audio.noise import NoiseReduction
 from parley.core.config import AudioFormat, Pcm, SessionConfig, format_name
 from parley.core.effects import AnyEffect, Close, Message, Meter, Send, Start, Stop, Tell, Turn, Work
-from parley.core.events import AnyServerEvent, Error, InputAudioBufferAppend
+from parley.core.events import AnyServerEvent, ClientEvent, Error, InputAudioBufferAppend
 from parley.core.inputs import AnyInput, CutOff, Drain, Failed, Heard, Left, Malformed, Speech, Tick
 from parley.core.session import Session
 from parley.engines.base import Engine
 from parley.errors import EngineError
+from parley.live.preparing import FromClient, Preparing, Resources
 from parley.telemetry import Metrics, note
 
 if TYPE_CHECKING:
@@ -161,7 +162,9 @@ class LiveSession:
         call_id: str | None = None,
         whose: Whose = NOBODY,
         witnesses: Sequence[Witness] = (),
+        resources: Resources | None = None,
     ) -> None:
+        """`resources` are what client events may name; without them the session takes such events as they come."""
         self.call_id = call_id
         self.whose = whose
         self._witnesses = witnesses
@@ -181,6 +184,7 @@ class LiveSession:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._microphone = Microphone(around.ears, self._on_speech)
+        self._preparing = Preparing(resources, self._deliver)
 
     @property
     def id(self) -> str:
@@ -220,23 +224,22 @@ class LiveSession:
         self._work_off()
 
     def post(self, event: AnyInput) -> None:
-        """`event` has happened. Its effects are performed when this returns, unless it came from one of them."""
-        self._inbox.append(event)
-        if not self._handling:
-            self._work_off()
+        """`event` has happened. Its effects are performed when this returns, unless it came from one of them.
+
+        A client event that names what has to be prepared waits for it, and with it those that come after it.
+        """
+        if not (isinstance(event, ClientEvent | Malformed) and self._preparing.take(event)):
+            self._post(event)
 
     def hear(self, append: InputAudioBufferAppend) -> None:
         """Sound from a client, in the session's input format."""
-        pcm = self._microphone.decode(append.audio, self._session.config)
-        if pcm is None:
-            self.post(_not_sound(append))
-        else:
-            self.listen(pcm, append.event_id)
+        if not self._preparing.take(append):
+            self._hear(append)
 
     def listen(self, pcm: bytes, event_id: str | None = None) -> None:
         """Sound from a client, in house format. `event_id` is that of the event it came with."""
         start = self._session.heard
-        self.post(Heard(pcm=pcm, event_id=event_id))
+        self._post(Heard(pcm=pcm, event_id=event_id))
         if self._session.heard > start and not self.over.is_set():
             for witness in self._witnesses:
                 witness.heard(pcm)
@@ -261,6 +264,24 @@ class LiveSession:
             outlet.close(code, reason)
 
     # ---- inside
+
+    def _deliver(self, event: FromClient) -> None:
+        if isinstance(event, InputAudioBufferAppend):
+            self._hear(event)
+        else:
+            self._post(event)
+
+    def _hear(self, append: InputAudioBufferAppend) -> None:
+        pcm = self._microphone.decode(append.audio, self._session.config)
+        if pcm is None:
+            self._post(_not_sound(append))
+        else:
+            self.listen(pcm, append.event_id)
+
+    def _post(self, event: AnyInput) -> None:
+        self._inbox.append(event)
+        if not self._handling:
+            self._work_off()
 
     def _work_off(self) -> None:
         """Everything in the inbox, in order. A bug in the core ends this session, and no other."""
@@ -401,6 +422,7 @@ class LiveSession:
         if self._timer is not None:
             self._timer.cancel()
         self._microphone.close()
+        self._preparing.close()
         for witness in self._witnesses:
             witness.ended()
         self._around.ended(self)

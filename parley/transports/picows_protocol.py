@@ -156,6 +156,15 @@ class Lane(WSListener):
         else:
             receiver.on_gone()
 
+    def pause(self) -> None:
+        """Nothing more is read, until `resume`: what the peer sends waits at the peer."""
+        if self.close_code is None:
+            self._tcp.pause_reading()
+
+    def resume(self) -> None:
+        if self.close_code is None:
+            self._tcp.resume_reading()
+
     # ---- picows' side
 
     def on_ws_connected(self, transport: WSTransport) -> None:

@@ -4,7 +4,8 @@ request = secret_request(body, kind)    # raises RequestError, in the client's s
 secret_response(kind, request, minted)  # the effective session, as its dialect shows it
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -20,8 +21,8 @@ from parley.auth.client_secrets import (
     DialectName,
     Minted,
 )
-from parley.catalog import DEFAULT_MODEL, MODELS, VOICES
-from parley.core.config import RealtimeConfig, SessionConfig, TranscriptionConfig, configured
+from parley.catalog import DEFAULT_MODEL, VOICES
+from parley.core.config import RealtimeConfig, SessionConfig, TranscriptionConfig, configured, shown
 from parley.core.shapes import shape
 from parley.dialects import beta
 from parley.dialects.base import Dialect
@@ -35,7 +36,12 @@ Kind = Literal["client_secrets", "sessions", "transcription_sessions"]
 DIALECTS: Final[Mapping[DialectName, Dialect]] = {"ga": GA, "beta": beta.BETA}
 OURS: Final = ("id", "object", "expires_at")
 """Keys of a session that are ours to say; clients that echo one back may send them."""
+MODEL_NAME: Final = re.compile(r"[\w.:/@-]{1,128}")
 ECHO_CHARS_MAX: Final = 64
+
+
+Check = Callable[[SessionConfig], object]
+"""Raises `RequestError` for a session that could never begin here."""
 
 
 class Secret(NamedTuple):
@@ -51,9 +57,12 @@ class Secret(NamedTuple):
 # ---- what a client asks for
 
 
-def known_model(name: str) -> str:
-    """Raises `RequestError` with `model_not_found`."""
-    if name not in MODELS:
+def model_name(name: str) -> str:
+    """Something that may be a model's name; whether there is such a model the house knows.
+
+    Raises `RequestError` with `model_not_found`.
+    """
+    if not MODEL_NAME.fullmatch(name):
         raise RequestError("model_not_found", f"The model {name[:ECHO_CHARS_MAX]!r} does not exist here.", "model")
     return name
 
@@ -73,7 +82,7 @@ def _session(session: Any, model: str | None) -> SessionConfig:
     match patch.get("type"):
         case "realtime":
             named = shape(patch.setdefault("model", model or DEFAULT_MODEL), str, "session.model")
-            return configured(patch, RealtimeConfig(model=known_model(named)), voices)
+            return configured(patch, RealtimeConfig(model=model_name(named)), voices)
         case "transcription":
             return configured(patch, TranscriptionConfig(), voices)
         case None:
@@ -182,7 +191,7 @@ def _origins(asked: Mapping[str, Any]) -> tuple[str, ...]:
 
 def secret_response(kind: Kind, secret: Secret, minted: Minted) -> dict[str, Any]:
     """The answer's body: the value, and the session that it is for."""
-    session = {"id": new_id("sess"), "object": _object(secret.config), **msgspec.to_builtins(secret.config)}
+    session = {"id": new_id("sess"), "object": _object(secret.config), **shown(secret.config)}
     if kind == "client_secrets":
         return {
             "value": minted.value,
@@ -190,10 +199,10 @@ def secret_response(kind: Kind, secret: Secret, minted: Minted) -> dict[str, Any
             "session": {**session, "expires_at": minted.expires_at},
         }
     fields = beta.SESSION if kind == "sessions" else beta.TRANSCRIPTION
-    shown = beta.flat({**session, "expires_at": 0}, fields)
+    told = beta.flat({**session, "expires_at": 0}, fields)
     if kind == "sessions":
-        shown = {"temperature": beta.TEMPERATURE, **shown}
-    return {**shown, "client_secret": {"value": minted.value, "expires_at": minted.expires_at}}
+        told = {"temperature": beta.TEMPERATURE, **told}
+    return {**told, "client_secret": {"value": minted.value, "expires_at": minted.expires_at}}
 
 
 def _object(config: SessionConfig) -> str:
@@ -211,5 +220,5 @@ def bound_config(binding: Binding | None, asked: SessionConfig | None, model: st
     if binding is not None:
         config = binding.config
         free = isinstance(config, RealtimeConfig) and not binding.model_bound
-        return msgspec.structs.replace(config, model=known_model(model)) if free and model else config
-    return asked or RealtimeConfig(model=known_model(model or DEFAULT_MODEL))
+        return msgspec.structs.replace(config, model=model_name(model)) if free and model else config
+    return asked or RealtimeConfig(model=model_name(model or DEFAULT_MODEL))

@@ -6,13 +6,13 @@ Refusals are HTTP answers before the upgrade, with the envelope of 8.1. After it
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from parley.audio.codecs import Encoder
 from parley.auth.client_secrets import Binding
 from parley.auth.credentials import presented
 from parley.auth.gate import Bearer, Gate
@@ -29,13 +29,13 @@ from parley.dialects.base import BINARY_FRAME
 from parley.dialects.beta import BETA_UNMARKED
 from parley.dialects.choose import Choice, beta_by_shape, choose
 from parley.errors import EngineError, RequestError
+from parley.live.relay import RelayedSession
 from parley.live.session import LiveSession
 from parley.telemetry import Metrics
-from parley.transports import refusal
+from parley.transports import refusal, relay
 from parley.transports.picows_protocol import NORMAL, Lane
-from parley.transports.sessions import DIALECTS, bound_config, known_model
-
-PLAIN_PCM: Final = "audio/pcm"
+from parley.transports.sessions import DIALECTS, bound_config, model_name
+from parley.transports.voices import Voices
 
 
 class Door(NamedTuple):
@@ -43,9 +43,9 @@ class Door(NamedTuple):
 
     gate: Gate
     metrics: Metrics
-    start: Callable[[SessionConfig, Bearer], Awaitable[LiveSession]]
+    start: Callable[[SessionConfig, Bearer], Awaitable[LiveSession | RelayedSession]]
     """A session that is registered but not open. Raises `RequestError`, `EngineError`."""
-    find_call: Callable[[str, Bearer], Awaitable[LiveSession]]
+    find_call: Callable[[str, Bearer], Awaitable[LiveSession | RelayedSession]]
     """The session of a call that this bearer may reach. Raises `RequestError` with `session_not_found`."""
 
 
@@ -70,19 +70,27 @@ async def _let_in(door: Door, websocket: WebSocket) -> None:
     credential = presented(headers, websocket.scope["subprotocols"], query)
     if call_id := query.get("call_id"):
         call = await door.find_call(call_id, await door.gate.know(credential, headers.get("origin")))
-        await _converse(websocket, _choice(websocket, None), call, call.join, sound=False)
+        choice = _choice(websocket, None)
+        if isinstance(call, RelayedSession):
+            await relay.join(websocket, choice, call)
+        else:
+            await _converse(websocket, choice, call, call.join, sound=False)
         return
     admitted = await door.gate.admit(credential, headers.get("origin"))
     live = await door.start(config_of(query, admitted.binding), admitted.bearer)
-
-    def enter(connection: "Connection") -> None:
-        live.attach(connection)
-        live.open()
-
+    choice = _choice(websocket, admitted.binding)
     try:
-        await _converse(websocket, _choice(websocket, admitted.binding), live, enter, sound=True)
+        if isinstance(live, RelayedSession):
+            await relay.converse(websocket, choice, live)
+        else:
+            await _converse(websocket, choice, live, partial(_enter, live), sound=True)
     finally:
         live.close(NORMAL, "")  # whatever went wrong: nobody else is in this session
+
+
+def _enter(live: LiveSession, connection: "Connection") -> None:
+    live.attach(connection)
+    live.open()
 
 
 def _choice(websocket: WebSocket, binding: Binding | None) -> Choice:
@@ -116,7 +124,7 @@ def config_of(query: QueryParams, binding: Binding | None = None) -> SessionConf
         return TranscriptionConfig()
     if not model:
         raise RequestError("missing_required_parameter", "Missing required parameter: 'model'.", "model")
-    return RealtimeConfig(model=known_model(model))
+    return RealtimeConfig(model=model_name(model))
 
 
 class Connection:
@@ -132,8 +140,7 @@ class Connection:
         self._sound = sound
         self._event_id = f"event_{secrets.token_hex(5)}_"
         self._sent = 0
-        self._voices: dict[str, Voice] = {}
-        """Of each response that speaks in a format of its own."""
+        self._voices = Voices()
 
     # ---- what the client says
 
@@ -163,12 +170,13 @@ class Connection:
         match event:
             case OutputAudioDelta():
                 if self._sound:
-                    self._speak(event)
+                    self._say_sound(event, self._voices.encoded(event))
                 return
             case OutputAudioDone():
-                self._fall_silent(event.response_id)
+                if (rest := self._voices.finish(event.response_id)) is not None:
+                    self._say_sound(*rest)
             case ResponseDone():
-                self._voices.pop(event.response.id, None)
+                self._voices.drop(event.response.id)
         for message in self._dialect.encode(event, self._next_id()):
             self._lane.send(message)
 
@@ -180,30 +188,10 @@ class Connection:
 
     # ---- inside
 
-    def _speak(self, event: OutputAudioDelta) -> None:
-        sound = event.delta
-        if event.format != PLAIN_PCM:
-            voice = self._voices.get(event.response_id)
-            if voice is None:
-                voice = self._voices[event.response_id] = Voice(event)
-            sound = voice.encoder.encode(event.delta)
+    def _say_sound(self, event: OutputAudioDelta, sound: bytes) -> None:
         self._lane.send(self._dialect.encode_audio(event, sound, self._next_id()))
-
-    def _fall_silent(self, response_id: str) -> None:
-        """The last milliseconds, which the encoder holds back."""
-        voice = self._voices.pop(response_id, None)
-        if voice is not None and (sound := voice.encoder.flush()):
-            self._lane.send(self._dialect.encode_audio(voice.event, sound, self._next_id()))
 
     def _next_id(self) -> str:
         """Unique on this connection, and among all connections; cheaper than chance for every event."""
         self._sent += 1
         return f"{self._event_id}{self._sent:x}"
-
-
-class Voice:
-    """The sound of one response, in a format that needs an encoder with a memory. `event` says where it belongs."""
-
-    def __init__(self, event: OutputAudioDelta) -> None:
-        self.event = event
-        self.encoder = Encoder(event.format)

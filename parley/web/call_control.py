@@ -14,13 +14,16 @@ from parley.auth.gate import Bearer, Gate
 from parley.errors import RequestError
 from parley.telemetry import Metrics
 from parley.transports.ringing import RingingCalls, accepted_session, rejected_status, transfer_target
+from parley.transports.sessions import Check
 from parley.web.bodies import JSON_BYTES_MAX, body_of
 from parley.web.cors import Endpoint
 
 CALL: Final = "/v1/realtime/calls/{call_id}"
 
 
-def routes(gate: Gate, phones: RingingCalls, metrics: Metrics) -> list[Route]:
+def routes(gate: Gate, phones: RingingCalls, metrics: Metrics, check: Check) -> list[Route]:
+    """`check` raises `RequestError` for a session that could never begin here: the call rings on then."""
+
     async def trusted(request: Request) -> Bearer:
         bearer = await gate.trust(presented(request.headers, (), request.query_params))
         bearer.allow("realtime")
@@ -29,6 +32,7 @@ def routes(gate: Gate, phones: RingingCalls, metrics: Metrics) -> list[Route]:
     async def accept(request: Request) -> Response:
         bearer = await trusted(request)
         config = accepted_session(await body_of(request, JSON_BYTES_MAX))
+        check(config)
         bearer.allow("realtime", config.model, config.audio.output.voice)
         await phones.accept(request.path_params["call_id"], config, bearer)
         return Response()

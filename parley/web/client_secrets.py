@@ -11,7 +11,7 @@ from parley.auth.client_secrets import Binding, ClientSecrets, DialectName
 from parley.auth.credentials import presented
 from parley.auth.gate import Gate
 from parley.errors import RequestError
-from parley.transports.sessions import Kind, secret_request, secret_response
+from parley.transports.sessions import Check, Kind, secret_request, secret_response
 from parley.web.bodies import JSON_BYTES_MAX, body_of
 from parley.web.cors import Endpoint, open_to_pages
 
@@ -24,13 +24,17 @@ SAFETY_IDENTIFIER: Final = "openai-safety-identifier"
 SAFETY_CHARS_MAX: Final = 512
 
 
-def routes(gate: Gate, secrets: ClientSecrets, about_to_call: Callable[[], None]) -> list[Route]:
-    """`about_to_call` is told whenever a secret was made: its page will call in a moment."""
+def routes(gate: Gate, secrets: ClientSecrets, about_to_call: Callable[[], None], check: Check) -> list[Route]:
+    """`about_to_call` is told whenever a secret was made: its page will call in a moment.
+
+    `check` raises `RequestError` for a session that could never begin here.
+    """
 
     def minting(kind: Kind) -> Endpoint:
         async def mint(request: Request) -> Response:
             bearer = await gate.trust(presented(request.headers, (), request.query_params))
             asked = secret_request(await body_of(request, JSON_BYTES_MAX), kind)
+            check(asked.config)
             binding = Binding(
                 account=bearer.account,
                 user=bearer.user,

@@ -25,10 +25,10 @@ from parley.auth.accounts import Accounts, SignedIn
 from parley.auth.client_secrets import Binding, ClientSecrets
 from parley.auth.credentials import Credential
 from parley.auth.gate import Gate
-from parley.catalog import DEFAULT_MODEL, DEFAULT_VOICE, MODELS, TRANSCRIPTION_MODELS, VOICES
+from parley.catalog import DEFAULT_MODEL, DEFAULT_VOICE, TRANSCRIPTION_MODELS, VOICES
 from parley.errors import RequestError
 from parley.live.recording import Recordings
-from parley.transports.sessions import ga_session
+from parley.transports.sessions import Check, ga_session
 from parley.web import sessions
 from parley.web.answers import private
 from parley.web.bodies import body_of
@@ -57,6 +57,8 @@ class Desk(NamedTuple):
     secrets: ClientSecrets
     facts: Callable[[], dict[str, Any]]
     """What `/health` tells."""
+    check: Check
+    models: Callable[[], list[str]]
     charged: sessions.Charged
     ice_servers: Callable[[], list[dict[str, Any]]] = list
     """`RTCIceServer` dictionaries for the page; time-limited credentials are made here."""
@@ -166,7 +168,7 @@ class Api:
                 "user": {"id": user.id, "name": user.name, "email": user.email, "role": user.role},
                 "account": user.account,
                 "version": __version__,
-                "models": list(MODELS),
+                "models": self._desk.models(),
                 "voices": list(VOICES),
                 "transcription_models": list(TRANSCRIPTION_MODELS),
                 "default_model": DEFAULT_MODEL,
@@ -212,6 +214,7 @@ class Api:
         match await _body(request):
             case {"session": dict(session)}:
                 config = ga_session(session)
+                self._desk.check(config)
             case _:
                 raise RequestError("missing_required_parameter", "Missing required parameter: 'session'.", "session")
         binding = Binding(

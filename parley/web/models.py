@@ -1,6 +1,6 @@
 """GET /v1/models and /v1/models/{id}: the names that a client may ask for, and which engine answers to them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -17,9 +17,15 @@ CREATED: Final = 1_763_683_200
 OWNER: Final = "parley"
 
 
-def routes(gate: Gate, engines: Mapping[str, str]) -> list[Route]:
-    """`engines`: part (`speech_to_text`, `language_model`, `text_to_speech`) -> name of what does it."""
-    table = {name: _row(name, dict(engines)) for name in MODELS}
+Upstream = Callable[[str], dict[str, str] | None]
+"""Model -> who answers it; None: this machine."""
+
+
+def routes(
+    gate: Gate, engines: Mapping[str, str], names: Iterable[str] = MODELS, upstream: Upstream = lambda model: None
+) -> list[Route]:
+    """`engines`: part (`speech_to_text`, `language_model`, `text_to_speech`) -> name of what does it here."""
+    table = {name: _row(name, upstream(name) or dict(engines)) for name in names}
     table |= {name: _row(name, {"speech_to_text": engines["speech_to_text"]}) for name in TRANSCRIPTION_MODELS}
 
     async def models(request: Request) -> Response:

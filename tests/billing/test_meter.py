@@ -3,6 +3,7 @@
 import asyncio
 
 import hypothesis.strategies as st
+import msgspec
 import pytest
 from hypothesis import given
 
@@ -350,3 +351,31 @@ async def test_price_events_page_and_ledger_agree(ledger: Ledger, storage: Stora
     lines = (await ledger.statement("ann", limit=200)).lines
     assert meter.charged == sum(line.moved for line in lines if line.kind == "capture") == await storage.read(usage)
     assert (await ledger.account("ann")).posted == 100 * START - meter.charged
+
+
+async def test_what_an_upstream_asks_stands_beside_what_was_charged(ledger: Ledger, storage: Storage) -> None:
+    dear = Tab(session="sess_up", model="m", account="ann", markup_bp=5_000)
+    asked = Price(model="theirs", output_audio=32_000_000)
+    await ledger.credit("c", "ann", 100 * START)
+    meter = Meter(ledger, dear, price_of, Stopped(), cost_of=lambda named, model: asked if named == "theirs" else None)
+    await meter.open()
+    done = response("r1", wire(spoken=100))
+    for turn in (
+        msgspec.structs.replace(done, upstream="azure", upstream_model="theirs"),
+        msgspec.structs.replace(done, id="r2", upstream="azure", upstream_model="unknown"),
+        msgspec.structs.replace(done, id="r3", upstream="local", upstream_model="m"),
+        msgspec.structs.replace(done, id="r4"),
+    ):
+        await meter.turn(turn)
+
+    def written() -> Script[list[tuple[object, ...]]]:
+        rows = yield Sql("SELECT line, upstream, cost, moved FROM ledger_usage ORDER BY line")
+        return [tuple(row) for row in rows]
+
+    assert await storage.read(written) == [
+        ("sess_up:r1", "azure", 3_200, 9_600),
+        ("sess_up:r2", "azure", None, 9_600),
+        ("sess_up:r3", "local", 0, 9_600),
+        ("sess_up:r4", None, None, 9_600),
+    ]
+    await meter.close()

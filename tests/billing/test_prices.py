@@ -139,3 +139,20 @@ def test_the_published_prices_are_those_of_the_package() -> None:
         [sys.executable, ROOT / "scripts" / "make_prices.py", "--check"], capture_output=True, text=True
     )
     assert made.returncode == 0, made.stdout + made.stderr
+
+
+def test_what_an_upstream_asks_is_published_and_never_what_clients_pay() -> None:
+    published = [Price(model="gpt", output_audio=64), Price(model="azure-gpt", output_audio=60)]
+    own = [Price(model="gpt", output_audio=100), Price(model="prod", output_audio=50), Price(model="*", call=1)]
+    book = PriceBook(published, own)
+
+    def asked(named: str, model: str) -> int | None:
+        price = book.find_cost(named, model, "2026-12-01")
+        return None if price is None else price.output_audio
+
+    assert asked("gpt", "gpt") == 64
+    assert asked("azure-gpt", "gpt") == 60
+    assert asked("prod", "gpt") == 50, "a deployment that the operator has priced"
+    assert asked("unheard-of", "gpt") == 64
+    assert asked("unheard-of", "voice") is None
+    assert PriceBook([], own).find_cost("gpt", "gpt", "2026-12-01") is None

@@ -2,7 +2,7 @@
 
 from parley.billing.book import Usage
 from parley.billing.ledger import Ledger
-from parley.billing.reports import DAY_MS, usage_by_day
+from parley.billing.reports import DAY_MS, Spent, spent_by_upstream, usage_by_day
 from parley.storage import Storage
 from tests.databases import Clock
 
@@ -28,3 +28,19 @@ async def test_usage_is_added_up_by_day_model_and_key(ledger: Ledger, storage: S
     ]  # fmt: skip
     assert [row.day - today for row in await usage_by_day(storage, "ann", began, began + DAY_MS)] == [0, 0]
     assert sum(row.micro for row in found) == 1_000_000 - (await ledger.account("ann")).posted
+
+
+async def test_costs_and_margins_where_they_are_known(ledger: Ledger, storage: Storage, clock: Clock) -> None:
+    await ledger.credit("c", "ann", 1_000_000)
+    began = int(clock.seconds * 1_000)
+    for number, (model, upstream, cost) in enumerate(
+        [("pro", "azure", 70), ("pro", "azure", None), ("pro", None, None), ("mini", None, None), ("mini", "local", 0)]
+    ):
+        hold = f"h{number}"
+        await ledger.hold(hold, "ann", 100, expires_in_s=60)
+        usage = Usage(session="s", model=model, kind="response", upstream=upstream, cost=cost)
+        await ledger.release(f"{hold}:end", "ann", hold, 100, usage=usage)
+    found = await usage_by_day(storage, "ann", began, began + DAY_MS)
+    assert [(row.model, row.micro, row.cost, row.margin) for row in found] == [("mini", 200, 0, 100), ("pro", 300, 70, 30)]
+    assert await spent_by_upstream(storage, began) == [Spent("azure", 2, 200, 70), Spent("local", 1, 100, 0)]
+    assert await spent_by_upstream(storage, began + 1) == []

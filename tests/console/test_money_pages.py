@@ -15,7 +15,7 @@ from tests.console.conftest import KEY, Launch, OpenTab, Tab, console_server
 from tests.console.money import MARKUP, ask, call, days_ago, figure, form, let_in, make_key, row, shown
 from tests.console.test_pages import violations
 
-DESK_PAGES = ("playground", "api-keys", "credits", "usage", "limits", "prices", "users", "account")
+DESK_PAGES = ("playground", "api-keys", "credits", "usage", "limits", "prices", "phone", "users", "account")
 PHONE: ViewportSize = {"width": 390, "height": 844}
 PASSWORD = "a long enough password"
 

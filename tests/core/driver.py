@@ -13,6 +13,7 @@ from parley.core import inputs as i
 from parley.core.config import RealtimeConfig, SessionConfig, TranscriptionConfig, configured
 from parley.core.events import AnyClientEvent
 from parley.core.input_audio import SAMPLES_PER_MS
+from parley.core.items import McpToolExecutionError, McpToolInfo
 from parley.core.session import Session
 from parley.core.terms import Terms
 from parley.core.turns import FRAME_SAMPLES
@@ -66,11 +67,16 @@ class CoreDriver:
         self.samples = 0
         self.listening: list[str] = []
         self.generating: list[str] = []
+        self.servers: dict[str, str] = {}
+        """Work by label."""
         self._opened = False
 
     def happen(self, line: Line) -> list[tuple[str, dict[str, Any]]]:
         if line.verb == "open":
-            return self._show(self.session.open())
+            effects = self.session.open()
+            for effect in effects:
+                self._note(effect)
+            return self._show(effects)
         happen = getattr(self, f"_{line.verb}")
         return self._show(happen(line.rest))
 
@@ -105,7 +111,7 @@ class CoreDriver:
     def _engine(self, rest: str) -> list[f.AnyEffect]:
         verb, *args = shlex.split(rest)
         effects: list[f.AnyEffect] = []
-        for event in posts(verb, args, self.listening, self.generating):
+        for event in posts(verb, args, self.listening, self.generating, self.servers):
             effects += self.give(event)
         return effects
 
@@ -142,6 +148,8 @@ class CoreDriver:
                 self.listening.append(work_id)
             case f.Start(work=f.Generate(work_id=work_id)):
                 self.generating.append(work_id)
+            case f.Start(work=f.Attend(work_id=work_id, server=server)):
+                self.servers[server.server_label] = work_id
             case f.Stop(work_id=work_id) if work_id in self.listening:
                 self.listening.remove(work_id)
 
@@ -149,8 +157,12 @@ class CoreDriver:
         return [shown for effect in effects for shown in seen(effect)]
 
 
-def posts(verb: str, args: list[str], listening: list[str], generating: list[str]) -> list[i.AnyInput]:
+def posts(
+    verb: str, args: list[str], listening: list[str], generating: list[str], servers: dict[str, str]
+) -> list[i.AnyInput]:
     """What an `engine` line is, about the work that runs; a transcription that it ends is taken off the list."""
+    if verb in ("tools", "returned", "broke", "lost"):
+        return [served(verb, servers[args[0]], args[1:])]
     match verb:
         case "heard":
             return [i.Transcribed(work_id=listening.pop(0), text=args[0], final=True, stable=len(args[0]))]
@@ -178,6 +190,23 @@ def posts(verb: str, args: list[str], listening: list[str], generating: list[str
     raise ValueError(verb)
 
 
+def served(verb: str, work_id: str, args: list[str]) -> i.AnyInput:
+    """What comes from an MCP server. A tool with ``!`` behind its name changes something."""
+    match verb:
+        case "tools":
+            return i.ToolsListed(work_id=work_id, tools=tuple(map(tool_info, args)))
+        case "returned":
+            return i.ToolReturned(work_id=work_id, call_id=args[0], output=args[1])
+        case "broke":
+            return i.ToolReturned(work_id=work_id, call_id=args[0], error=McpToolExecutionError(message=args[1]))
+    return i.Failed(work_id=work_id, code=args[0], message="It is lost.")
+
+
+def tool_info(name: str) -> McpToolInfo:
+    annotations = None if name.endswith("!") else {"readOnlyHint": True}
+    return McpToolInfo(name=name.rstrip("!"), input_schema={"type": "object"}, annotations=annotations)
+
+
 def seen(effect: f.AnyEffect) -> list[tuple[str, dict[str, Any]]]:
     match effect:
         case f.Send(event=event):
@@ -187,7 +216,12 @@ def seen(effect: f.AnyEffect) -> list[tuple[str, dict[str, Any]]]:
         case f.Start(work=f.Generate() as work):
             items = [msgspec.to_builtins(item) for item in work.items]
             fields = {"items": len(items), "last": items[-1] if items else None, "tools": len(work.tools)}
+            fields["tool_choice"] = msgspec.to_builtins(work.tool_choice)
             return [("asks", {"what": "generate", "id": work.work_id, "all": items, "work": work, **fields})]
+        case f.Start(work=f.Attend(work_id=work_id, server=server)):
+            return [("asks", {"what": "attend", "id": work_id, "label": server.server_label, "server": server})]
+        case f.Tell(work_id=work_id, message=f.Call() as call):
+            return [("asks", {"what": "call", "id": call.call_id, "of": work_id, **msgspec.to_builtins(call)})]
         case f.Stop(work_id=work_id):
             return [("asks", {"what": "stop", "id": work_id})]
         case f.Tell(work_id=work_id, message=f.Peek()):

@@ -11,12 +11,15 @@ from parley.core import inputs as i
 from parley.core.input_audio import IDLE_AUDIO_MS_MAX, SAMPLES_PER_MS
 from parley.core.rates import RATES, Rate
 from parley.core.session import Session
-from tests.core.driver import new_session
+from tests.core.driver import new_session, tool_info
 
 ITEM_IDS = [f"item_{n}" for n in range(1, 8)] + ["root", "nowhere"]
 RESPONSE_IDS = [f"resp_{n}" for n in range(1, 8)]
 WORK_IDS = [f"work_{n}" for n in range(1, 6)]
 CALL_IDS = [f"call_{n}" for n in range(1, 4)]
+LIST_IDS = [f"mcpl_{n}" for n in range(1, 4)]
+MCP_IDS = [f"mcp_{n}" for n in range(1, 5)]
+APPROVAL_IDS = [f"mcpr_{n}" for n in range(1, 4)]
 
 FRAME = bytes(1_536)
 
@@ -37,6 +40,10 @@ PATCHES: list[dict[str, Any]] = [
     {},
     {"type": "realtime", "model": "x"},
     {"type": "realtime", "output_modalities": ["text"]},
+    {"type": "realtime", "tools": []},
+    {"type": "realtime", "tools": [{"type": "mcp", "server_label": "a", "server_url": "http://a/"}]},
+    {"type": "realtime", "tools": [{"type": "mcp", "server_label": "a", "server_url": "http://b/"}]},
+    {"type": "realtime", "tools": [{"type": "mcp", "server_label": "a", "require_approval": "never"}]},
 ]
 
 CLIENT = st.one_of(
@@ -60,6 +67,11 @@ CLIENT = st.one_of(
     st.sampled_from(
         [None, {"conversation": "none"}, {"conversation": "none", "input": [message("x")]}, {"bad": 1}]
     ).map(lambda response: e.ResponseCreate(response=response)),
+    st.tuples(st.sampled_from(APPROVAL_IDS), st.booleans()).map(
+        lambda answer: e.ConversationItemCreate(
+            item={"type": "mcp_approval_response", "approval_request_id": answer[0], "approve": answer[1]}
+        )
+    ),
     st.sampled_from([None, *RESPONSE_IDS]).map(lambda response_id: e.ResponseCancel(response_id=response_id)),
     st.just(e.OutputAudioBufferClear()),
     st.just(i.Malformed(code="invalid_event", message="?")),
@@ -72,14 +84,20 @@ ENGINE = st.one_of(
     st.tuples(st.sampled_from(RESPONSE_IDS), st.integers(0, 2)).map(
         lambda at: i.Spoke(work_id=at[0], output=at[1], pcm=FRAME)
     ),
-    st.tuples(st.sampled_from(RESPONSE_IDS), st.integers(0, 2)).map(
-        lambda at: i.Called(work_id=at[0], output=at[1], name="f", arguments="{")
+    st.tuples(st.sampled_from(RESPONSE_IDS), st.integers(0, 2), st.sampled_from(["f", "a__look", "a__do"])).map(
+        lambda at: i.Called(work_id=at[0], output=at[1], name=at[2], arguments="{")
+    ),
+    st.sampled_from(LIST_IDS).map(
+        lambda work_id: i.ToolsListed(work_id=work_id, tools=(tool_info("look"), tool_info("do!")))
+    ),
+    st.tuples(st.sampled_from(LIST_IDS), st.sampled_from(MCP_IDS)).map(
+        lambda call: i.ToolReturned(work_id=call[0], call_id=call[1], output="1")
     ),
     st.tuples(st.sampled_from(RESPONSE_IDS), st.integers(0, 2)).map(lambda at: i.Ended(work_id=at[0], output=at[1])),
     st.tuples(st.sampled_from(RESPONSE_IDS), st.sampled_from(["stop", "length", "content_filter"])).map(
         lambda end: i.Generated(work_id=end[0], reason=end[1])
     ),
-    st.sampled_from(RESPONSE_IDS + WORK_IDS).map(
+    st.sampled_from(RESPONSE_IDS + WORK_IDS + LIST_IDS).map(
         lambda work_id: i.Failed(work_id=work_id, code="backend_timeout", message="slow")
     ),
     st.tuples(st.sampled_from(WORK_IDS), st.sampled_from(["", "hello and", "What time is it?"])).map(
@@ -125,7 +143,9 @@ class Watch:
 
     def give(self, event: i.AnyInput) -> None:
         before = self.session.config
-        if isinstance(event, (i.Transcribed, i.Failed)) and (not isinstance(event, i.Transcribed) or event.final):
+        if isinstance(event, (i.Transcribed, i.Failed, i.Generated)) and (
+            not isinstance(event, i.Transcribed) or event.final
+        ):
             self.ended_work.add(event.work_id)
         effects = self.session.handle(event, self.now)
         for effect in effects:
@@ -140,7 +160,7 @@ class Watch:
     def see(self, effect: f.AnyEffect) -> None:
         match effect:
             case f.Start(work=work):
-                assert work.work_id not in self.running_work
+                assert work.work_id not in self.running_work or work.work_id in self.ended_work
                 self.running_work.add(work.work_id)
             case f.Tell(work_id=work_id):
                 assert work_id in self.running_work

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from parley.core import config, events, items
+from parley.core import config, events, items, mcp_config
 
 EVENT_ID = "event_0123"
 AT: dict[str, Any] = {"response_id": "resp_1", "item_id": "item_2", "output_index": 0, "content_index": 0}
@@ -43,7 +43,7 @@ AUDIO = {"output": {"format": {"type": "audio/pcm", "rate": 24000}, "voice": "ma
 
 def session(of: config.SessionConfig, object_name: str = "realtime.session") -> dict[str, Any]:
     """What the core shows of a configuration."""
-    return {"id": "sess_1", "object": object_name, "expires_at": 1_790_000_000, **msgspec.to_builtins(of)}
+    return {"id": "sess_1", "object": object_name, "expires_at": 1_790_000_000, **config.shown(of)}
 
 
 TOOL = config.Tool(name="clock", description="The time.", parameters={"type": "object", "properties": {}})
@@ -181,5 +181,65 @@ SAMPLES: tuple[events.AnyServerEvent, ...] = (
     ),
 )
 
+SERVER = mcp_config.McpTool(
+    server_label="docs",
+    server_url="https://mcp.example/mcp",
+    authorization="secret",
+    headers={"x-key": "secret"},
+    allowed_tools=mcp_config.ToolFilter(read_only=True),
+    require_approval=mcp_config.ApprovalRules(never=mcp_config.ToolFilter(tool_names=("search",))),
+    server_description="The documents.",
+)
+LISTED = items.McpListTools(
+    id="mcpl_1",
+    server_label="docs",
+    tools=(
+        items.McpToolInfo(name="search", input_schema={"type": "object"}, annotations={"readOnlyHint": True}),
+        items.McpToolInfo(name="write", input_schema={"type": "object"}, description="Writes."),
+    ),
+)
+REMOTE = items.McpCall(id="mcp_1", server_label="docs", name="search", arguments="{}", approval_request_id="mcpr_1")
+MCP_AT: dict[str, Any] = {"item_id": "mcp_1", "output_index": 1}
+WITH_SERVER = config.RealtimeConfig(
+    model="gpt-realtime",
+    tools=(TOOL, SERVER),
+    tool_choice=mcp_config.NamedMcp(server_label="docs", name="search"),
+)
+MCP_RESPONSE = msgspec.structs.replace(DONE_RESPONSE, output=(REMOTE, SPOKEN))
+
+MCP_ITEMS: tuple[items.Item, ...] = (
+    LISTED,
+    msgspec.structs.replace(REMOTE, status="in_progress"),
+    msgspec.structs.replace(REMOTE, output="42"),
+    msgspec.structs.replace(REMOTE, error=items.McpProtocolError(code=-32602, message="No such tool.")),
+    msgspec.structs.replace(REMOTE, error=items.McpToolExecutionError(message="It broke.")),
+    msgspec.structs.replace(REMOTE, error=items.McpHttpError(code=504, message="No answer.")),
+    items.McpApprovalRequest(id="mcpr_1", server_label="docs", name="search", arguments="{}"),
+    items.McpApprovalResponse(id="item_8", approval_request_id="mcpr_1", approve=False, reason="Not now."),
+)
+MCP: tuple[events.AnyServerEvent, ...] = (
+    *(events.ItemAdded(previous_item_id=None, item=item) for item in MCP_ITEMS),
+    *(events.ItemDone(previous_item_id="item_0", item=item) for item in MCP_ITEMS),
+    *(events.ItemRetrieved(item=item) for item in MCP_ITEMS),
+    events.OutputItemAdded(response_id="resp_1", output_index=1, item=MCP_ITEMS[1]),
+    events.OutputItemDone(response_id="resp_1", output_index=1, item=MCP_ITEMS[2]),
+    events.McpCallArgumentsDelta(response_id="resp_1", **MCP_AT, delta='{"q":'),
+    events.McpCallArgumentsDone(response_id="resp_1", **MCP_AT, arguments="{}"),
+    events.McpCallInProgress(**MCP_AT),
+    events.McpCallCompleted(**MCP_AT),
+    events.McpCallFailed(**MCP_AT),
+    events.McpListToolsInProgress(item_id="mcpl_1"),
+    events.McpListToolsCompleted(item_id="mcpl_1"),
+    events.McpListToolsFailed(item_id="mcpl_1"),
+)
+"""What beta clients never hear of."""
+MCP_AMONG_OTHERS: tuple[events.AnyServerEvent, ...] = (
+    events.SessionUpdated(session=session(WITH_SERVER)),
+    events.ResponseDone(response=MCP_RESPONSE),
+)
+
 OURS = events.PriceUpdated(charged_for="resp_1", micro=1_250, session_micro=3_000)
 """What the original API does not know, for who asks for it."""
+
+KEY = events.DtmfEventReceived(event="5", received_at=1_763_683_200)
+"""The one without an id."""

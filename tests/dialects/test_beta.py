@@ -18,7 +18,7 @@ from tests.dialects import samples
 from tests.dialects.samples import AT, EVENT_ID, SAMPLES
 from tests.oracle import OtherBeta, check_beta
 
-NOT_IN_BETA = (events.ItemDone, events.TimeoutTriggered)
+NOT_IN_BETA = (events.ItemDone, events.TimeoutTriggered, events.DtmfEventReceived)
 
 
 def said(event: events.AnyServerEvent) -> dict[str, Any]:
@@ -156,6 +156,15 @@ def test_parts_have_their_old_names(item: Any, kind: str) -> None:
     assert body["item"]["content"][0]["type"] == kind
 
 
+def test_servers_and_their_tools_are_never_heard_of() -> None:
+    assert not [event for event in samples.MCP if BETA.encode(event, EVENT_ID)]
+    session, response = map(said, samples.MCP_AMONG_OTHERS)
+    assert [tool["name"] for tool in session["session"]["tools"]] == ["clock"]
+    assert session["session"]["tool_choice"] == "auto"
+    assert [item["type"] for item in response["response"]["output"]] == ["message"]
+    assert "secret" not in f"{session}{response}"
+
+
 def test_a_delta_carries_the_sound_it_is_given() -> None:
     event = events.OutputAudioDelta(**AT, delta=b"house", format="audio/pcmu")
     body = json.loads(BETA.encode_audio(event, b"wire!?", EVENT_ID))
@@ -237,6 +246,12 @@ def test_single_fields(session: dict[str, Any], becomes: dict[str, Any]) -> None
         ({"audio": {}}, "unknown_parameter", "session.audio", "session.audio"),
         ({"output_modalities": []}, "unknown_parameter", "session.output_modalities", "session.output_modalities"),
         ({"max_output_tokens": 5}, "unknown_parameter", "session.max_output_tokens", "session.max_output_tokens"),
+        (
+            {"tools": [{"type": "mcp", "server_label": "x", "server_url": "https://x/"}]},
+            "invalid_value",
+            "session.tools[0].type",
+            "session.tools[0].type",
+        ),
         ({"truncation": "auto"}, "unknown_parameter", "session.truncation", "session.truncation"),
         (
             {"turn_detection": {"idle_timeout_ms": 9000}},

@@ -10,15 +10,15 @@ from parley.core.inputs import Malformed
 from parley.dialects.base import Dialect
 from parley.dialects.beta import BETA
 from parley.dialects.ga import GA
-from tests.dialects.samples import AT, EVENT_ID, OURS, SAMPLES
+from tests.dialects.samples import AT, EVENT_ID, KEY, MCP, MCP_AMONG_OTHERS, OURS, SAMPLES
 from tests.oracle import check_ga
 
 
 def test_there_is_a_sample_of_every_server_event() -> None:
-    assert {type(sample) for sample in (*SAMPLES, OURS)} == set(get_args(events.AnyServerEvent))
+    assert {type(sample) for sample in (*SAMPLES, *MCP, OURS, KEY)} == set(get_args(events.AnyServerEvent))
 
 
-@pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
+@pytest.mark.parametrize("event", (*SAMPLES, *MCP, *MCP_AMONG_OTHERS), ids=lambda event: type(event).__name__)
 def test_what_is_said_is_right(event: events.AnyServerEvent) -> None:
     (text,) = GA.encode(event, EVENT_ID)
     said = json.loads(text)
@@ -27,6 +27,14 @@ def test_what_is_said_is_right(event: events.AnyServerEvent) -> None:
     assert list(said)[:2] == ["type", "event_id"]
     assert "temperature" not in said.get("session", {})
     assert "temperature" not in said.get("response", {})
+
+
+def test_a_pressed_key_has_no_event_id() -> None:
+    (text,) = GA.encode(KEY, EVENT_ID)
+    body = json.loads(text)
+    assert body == {"type": "input_audio_buffer.dtmf_event_received", "event": "5", "received_at": 1_763_683_200}
+    assert check_ga(body) == []
+    assert BETA.encode(KEY, EVENT_ID) == ()
 
 
 @pytest.mark.parametrize("dialect", [GA, BETA], ids=["ga", "beta"])

@@ -61,11 +61,18 @@ class Engine:
         self.asked: Followed = []
         self.listening: list[str] = []
         self.generating: list[str] = []
+        self.servers: dict[str, str] = {}
         self._jobs: dict[str, Job] = {}
 
     async def run(self, work: f.Work, mailbox: AsyncIterator[f.Message]) -> AsyncGenerator[i.AnyInput, None]:
         self.asked += seen(f.Start(work=work))
-        (self.listening if isinstance(work, f.Transcribe) else self.generating).append(work.work_id)
+        match work:
+            case f.Transcribe():
+                self.listening.append(work.work_id)
+            case f.Generate():
+                self.generating.append(work.work_id)
+            case f.Attend():
+                self.servers[work.server.server_label] = work.work_id
         job = self._jobs[work.work_id] = Job()
         reading = asyncio.create_task(self._read(work.work_id, mailbox))
         try:
@@ -260,7 +267,7 @@ class ServerDriver:
 
     async def _engine(self, rest: str) -> AsyncIterator[None]:
         verb, *args = shlex.split(rest)
-        for event in posts(verb, args, self.engine.listening, self.engine.generating):
+        for event in posts(verb, args, self.engine.listening, self.engine.generating, self.engine.servers):
             job = self.engine.running(event.work_id)  # type: ignore[union-attr]
             if job is None:
                 self.live.post(event)  # too late

@@ -88,7 +88,7 @@ FAULTS: list[tuple[str, str | None, dict[str, Any]]] = [
     ("invalid_value", "item.content[0].type", create(type="message", role="user", content=[{"type": "text", "text": "x"}])),
     ("invalid_value", "item.content[0].type", create(type="message", role="assistant", content=[{"type": "output_audio", "audio": ""}])),
     ("invalid_value", "item.content[0].audio", create(type="message", role="user", content=[{"type": "input_audio", "audio": "?"}])),
-    ("invalid_value", "item.content[0].image_url", create(type="message", role="user", content=[{"type": "input_image", "image_url": "https://example.com/x.png"}])),
+    ("image_not_supported", "item.content[0].image_url", create(type="message", role="user", content=[{"type": "input_image", "image_url": "https://example.com/x.png"}])),
     ("invalid_tool_call_id", "item.call_id", create(type="function_call_output", call_id="call_none", output="{}")),
     ("previous_item_not_found", "previous_item_id", {**create(**MESSAGE), "previous_item_id": "nobody"}),
     ("item_retrieve_invalid_item_id", "item_id", {"type": "conversation.item.retrieve", "item_id": "nobody"}),

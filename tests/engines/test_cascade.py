@@ -10,11 +10,12 @@ from parley.core.config import Pcmu, Transcription
 from parley.core.effects import Audio, End, Generate, Message, Transcribe, Work
 from parley.core.effects import Peek as PeekMessage
 from parley.core.inputs import AnyInput, Called, Ended, Generated, Said, Spoke, Transcribed
-from parley.engines.base import CallDelta, Finished, Peek, Prompt, Transcript, TranscriptionRequest, Words
-from parley.engines.cascade import Cascade
+from parley.core.inputs import Thought as ThoughtInput
+from parley.engines.base import CallDelta, Finished, Peek, Prompt, Thought, Transcript, TranscriptionRequest, Words
+from parley.engines.cascade import THOUGHT_CHARS, Cascade
 from parley.errors import EngineError
 
-Thought = Words | CallDelta | Finished | Exception | asyncio.Event
+Step = Words | Thought | CallDelta | Finished | Exception | asyncio.Event
 
 
 class Ear:
@@ -45,12 +46,12 @@ class Ear:
 class Mind:
     """A language model that says what it was told to; an event is waited for."""
 
-    def __init__(self, *thoughts: Thought) -> None:
+    def __init__(self, *thoughts: Step) -> None:
         self.thoughts = thoughts
         self.prompt: Prompt | None = None
         self.stopped = False
 
-    async def generate(self, prompt: Prompt) -> AsyncIterator[Words | CallDelta | Finished]:
+    async def generate(self, prompt: Prompt) -> AsyncIterator[Words | Thought | CallDelta | Finished]:
         self.prompt = prompt
         try:
             for thought in self.thoughts:
@@ -185,7 +186,7 @@ async def test_calls_stream_beside_text_and_text_after_them_is_new() -> None:
     )
     assert await run(Cascade(Ear(), mind, Mouth()), written()) == [
         Said(work_id="w", output=0, text="Well."),
-        Ended(work_id="w", output=0),
+        Ended(work_id="w", output=0, preamble=True),
         Called(work_id="w", output=1, name="f", call_id="call_1", arguments="{"),
         Called(work_id="w", output=2, name="g", call_id=None, arguments="{}"),
         Called(work_id="w", output=1, arguments="}"),
@@ -208,6 +209,25 @@ async def test_why_it_ended(work: Generate, reason: Any) -> None:
 async def test_nothing_to_say(work: Generate) -> None:
     events = await run(Cascade(Ear(), Mind(Words(text=" \n"), STOP), Mouth()), work)
     assert events == [Generated(work_id="w", reason="stop")]
+
+
+@pytest.mark.parametrize("work", [written(), spoken()])
+async def test_thoughts_are_told_in_lumps_and_are_no_words(work: Generate) -> None:
+    lump = "h" * (THOUGHT_CHARS - 1)
+    finished = Finished(reason="stop", reasoning_tokens=9)
+    mind = Mind(Thought(text=lump), Thought(text="m"), Words(text="So."), Thought(text="Hm"), finished)
+    events = await run(Cascade(Ear(), mind, Mouth()), work)
+    assert [event.text for event in events if isinstance(event, ThoughtInput)] == [lump + "m", "Hm"]
+    assert [event.text for event in events if isinstance(event, Said)] == ["So."]
+    assert events[-1] == Generated(work_id="w", reasoning_tokens=9)
+
+
+async def test_a_spoken_message_ahead_of_a_call_is_a_preamble() -> None:
+    call = CallDelta(index=0, call_id="c", name="f", arguments="{}")
+    mind = Mind(Words(text="I'll look."), call, Words(text="Done."), Finished(reason="tool_calls"))
+    events = await run(Cascade(Ear(), mind, Mouth()), spoken())
+    ended = {event.output: event.preamble for event in events if isinstance(event, Ended)}
+    assert ended == {0: True, 1: False, 2: False}
 
 
 # ---- speaking

@@ -10,9 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.engines.base import CallDelta, Finished, FunctionTool, Image, Message, Prompt, Text, ToolCall, Words
+from parley.engines.base import (
+    CallDelta,
+    Finished,
+    FunctionTool,
+    Image,
+    Message,
+    Prompt,
+    Text,
+    Thought,
+    ToolCall,
+    Words,
+)
 from parley.engines.llm import BACKENDS, LanguageModelOptions
-from parley.engines.llm.chat import Chat, Thoughts, request_body
+from parley.engines.llm.chat import Chat, request_body
+from parley.engines.llm.thoughts import Thoughts
 from parley.errors import EngineError
 from tests.engines.fake_chat import CUT, DONE, HANG, STOP, FakeChat, Step, called, event, running, said, status, stream
 
@@ -26,7 +38,7 @@ def chat(fake: FakeChat, **options: Any) -> Chat:
     return model
 
 
-async def answer(script: Iterable[Step], **options: Any) -> list[Words | CallDelta | Finished]:
+async def answer(script: Iterable[Step], **options: Any) -> list[Words | Thought | CallDelta | Finished]:
     """Everything that the model says when the server follows the script."""
     async with running(script) as fake:
         model = chat(fake, **options)
@@ -171,6 +183,40 @@ async def test_bytes_may_be_cut_anywhere() -> None:
 async def test_comments_and_other_fields_are_skipped() -> None:
     noise = b": keep-alive\r\n\r\nevent: message\r\nid: 1\r\nretry: 3\r\n"
     assert await words(noise, b'data:{"choices":[{"delta":{"content":"Hi","tool_calls":null}}]}\r\n\r\n', STOP) == "Hi"
+
+
+async def test_thoughts_beside_and_inside_the_answer_are_kept_apart_from_it() -> None:
+    beside = event({"reasoning_content": "One ", "reasoning": "One "}) + event({"reasoning": "two."})
+    inside = said("<thi", "nk>three", " four</th", "ink>\n\nHi", "<think>unfinished")
+    usage = b'data: {"usage":{"completion_tokens":9,"completion_tokens_details":{"reasoning_tokens":7}}}\n\n'
+    pieces = await answer(stream(beside, *inside, event(finish="stop"), usage, DONE))
+    thoughts = "".join(piece.text for piece in pieces if isinstance(piece, Thought))
+    assert thoughts == "One two.three fourunfinished"
+    assert "".join(piece.text for piece in pieces if isinstance(piece, Words)) == "Hi"
+    assert pieces[-1] == Finished(reason="stop", output_tokens=9, reasoning_tokens=7)
+
+
+async def test_a_server_that_refuses_the_effort_is_asked_without() -> None:
+    thinking = Prompt(model="m", messages=HELLO.messages, reasoning_effort="xhigh")
+    less = Prompt(model="m", messages=HELLO.messages, reasoning_effort="low")
+    refusal = status(400, '{"error":{"code":"unsupported_value"}}')
+    async with running(refusal, stream(*said("Hi"), STOP)) as fake:
+        model = chat(fake)
+        for prompt in (thinking, thinking, less):
+            assert Words(text="Hi") in [piece async for piece in model.generate(prompt)]
+        await model.close()
+    assert [body.get("reasoning_effort") for body in fake.bodies] == ["xhigh", None, None, "low"]
+
+
+async def test_another_refusal_stays_one() -> None:
+    thinking = Prompt(model="m", messages=HELLO.messages, reasoning_effort="low")
+    async with running(status(401)) as fake:
+        model = chat(fake)
+        for _ in range(2):
+            with pytest.raises(EngineError, match="401"):
+                [piece async for piece in model.generate(thinking)]
+        await model.close()
+    assert [body.get("reasoning_effort") for body in fake.bodies] == ["low", None] * 2, "it was not learnt from"
 
 
 async def test_reasoning_is_never_spoken() -> None:

@@ -1,5 +1,7 @@
 """The snapshot of a conversation, as a chat model gets to see it."""
 
+from typing import Any
+
 from parley.core import items
 from parley.core.config import NamedFunction, Reasoning, Tool
 from parley.core.effects import ContextItem, Generate
@@ -105,6 +107,39 @@ def test_a_second_result_for_one_call() -> None:
 
 def test_a_call_that_was_cut_off_was_never_made() -> None:
     assert read(items.FunctionCall(name="look", arguments='{"wh', call_id="a", status="incomplete")) == []
+
+
+def remote(**more: Any) -> items.McpCall:
+    return items.McpCall(**{"id": "mcp_1", "server_label": "docs", "name": "search", "arguments": "{}", **more})
+
+
+def test_calls_to_servers_are_calls_with_their_results() -> None:
+    failed = items.McpToolExecutionError(message="It broke.")
+    assert read(assistant("Let me see."), remote(output="42"), remote(id="mcp_2", error=failed), assistant("42.")) == [
+        "assistant: Let me see. [mcp_1]",
+        "tool <mcp_1>: 42",
+        "assistant:  [mcp_2]",
+        "tool <mcp_2>: Error: It broke.",
+        "assistant: 42.",
+    ]
+    assert messages_of([ContextItem(item=remote())])[0].calls[0].name == "docs__search"
+    assert read(remote(status="in_progress")) == ["assistant:  [mcp_1]", f"tool <mcp_1>: {PENDING}"]
+    assert read(remote(status="incomplete", arguments='{"q')) == []
+    assert read(items.McpListTools(id="mcpl_1", server_label="docs", tools=())) == []
+
+
+def test_a_request_for_approval_is_the_call_already() -> None:
+    asked = items.McpApprovalRequest(id="mcpr_1", server_label="docs", name="write", arguments="{}")
+    yes = items.McpApprovalResponse(id="a", approval_request_id="mcpr_1", approve=True)
+    no = items.McpApprovalResponse(id="a", approval_request_id="mcpr_1", approve=False, reason="Not now.")
+    made = remote(approval_request_id="mcpr_1", output="done")
+    assert read(asked) == ["assistant:  [mcpr_1]", f"tool <mcpr_1>: {PENDING}"]
+    assert read(asked, yes, made) == ["assistant:  [mcpr_1]", "tool <mcpr_1>: done"]
+    assert read(asked, no) == ["assistant:  [mcpr_1]", "tool <mcpr_1>: The user did not allow this call. Not now."]
+    assert (
+        read(asked, user(spoken("Well?")), yes, made)[-1] == "system: Result of the function call docs__write({}): done"
+    )
+    assert read(made) == ["assistant:  [mcpr_1]", "tool <mcpr_1>: done"]
 
 
 def test_the_rest_of_the_work_is_passed_on() -> None:

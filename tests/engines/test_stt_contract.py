@@ -182,6 +182,24 @@ async def test_the_http_form_is_a_house_wav_with_its_fields(beckett: bytes) -> N
         assert file.readframes(file.getnframes()) == beckett
 
 
+@pytest.mark.parametrize(
+    ("request_", "fields"),
+    [
+        (TranscriptionRequest(languages=("de",)), {"language": "de"}),
+        (TranscriptionRequest(language="fr", languages=("de",)), {"language": "fr"}),
+        (TranscriptionRequest(languages=("de", "en")), {}),
+        (TranscriptionRequest(logprobs=True), {"include[]": "logprobs"}),
+        (TranscriptionRequest(delay="minimal", partials=True), {}),
+    ],
+)
+async def test_the_http_form_says_what_is_expected(request_: TranscriptionRequest, fields: dict[str, str]) -> None:
+    async with FakeBackend() as fake:
+        backend = Backend(fake.url, name="The fake")
+        await final(stt.BACKENDS["http"](backend, "m").transcribe(stream(bytes(9_600)), request_))
+        await backend.close()
+    assert fake.requests[0].fields == {"model": "m", "response_format": "json", **fields}
+
+
 async def test_the_http_backend_passes_on_the_sessions_model() -> None:
     async with FakeBackend() as fake:
         backend = Backend(fake.url, name="The fake")

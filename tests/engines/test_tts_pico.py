@@ -79,6 +79,8 @@ async def test_speed(pico: Pico, moonshine: Moonshine, voice: str) -> None:
     assert len(slow) / len(usual) == pytest.approx(2, rel=0.2)
     assert len(usual) / len(fast) == pytest.approx(1.5, rel=0.2)
     assert word_error_rate(words, await transcribe(moonshine, fast)) <= 0.25
+    for sound in (slow, fast):
+        assert pitch_hz(sound) == pytest.approx(pitch_hz(usual), rel=0.08), "the pace changes, the pitch does not"
 
 
 async def test_a_voice_that_is_not_there(pico: Pico) -> None:

@@ -25,6 +25,7 @@ DELTAS = {
     "response.output_text": "text",
     "response.output_audio_transcript": "transcript",
     "response.function_call_arguments": "arguments",
+    "response.mcp_call_arguments": "arguments",
 }
 """Kinds of deltas, and the key of their `.done` event that holds the sum."""
 TRANSCRIBED = "conversation.item.input_audio_transcription."
@@ -261,8 +262,10 @@ def _output_item(about: list[Event], truncated: bool) -> Iterator[str]:
     item = about[-1]["item"]
     if item["status"] not in ("completed", "incomplete"):
         yield f"ends as {item['status']}"
-    if item["type"] == "function_call":
-        yield from _summed(about, "response.function_call_arguments", item["arguments"])
+    if item["type"] in ("function_call", "mcp_call"):
+        yield from _summed(about, f"response.{item['type']}_arguments", item["arguments"])
+        return
+    if item["type"] == "mcp_approval_request":
         return
     indexes = [event["content_index"] for event in about if event["type"] == "response.content_part.added"]
     if indexes != list(range(len(indexes))) or len(item["content"]) != len(indexes):

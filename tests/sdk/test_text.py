@@ -1,13 +1,14 @@
 """protocol.md 7.1, 7.2, 7.10, 7.12 with the current SDK: nothing but the address and the key is ours."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 from openai import AsyncOpenAI
 
-from tests.conftest import Server
+from tests.conftest import Server, running_server
 from tests.sdk.client import silence, talking, transcript
 from tests.sdk.order import Event
 
@@ -182,8 +183,13 @@ async def test_many_at_once(server: Server) -> None:
         assert {response["status"] for response in done} == {"completed"}
 
 
-async def test_image(server: Server) -> None:
-    """The embedded assistant is blind, and says so; the image is counted, kept, and given back."""
+async def test_image(tmp_path: Path) -> None:
+    """The embedded assistant is blind, and says so where it is shown one; the image is counted, kept, and given back."""
+    with running_server(tmp_path, env={"PARLEY_LLM_SEES": "yes"}) as server:
+        await check_image(server)
+
+
+async def check_image(server: Server) -> None:
     async with talking(server) as client:
         await client.update(output_modalities=["text"])
         url = f"data:image/png;base64,{PIXEL}"
@@ -191,7 +197,9 @@ async def test_image(server: Server) -> None:
             item={"type": "message", "role": "user", "content": [{"type": "input_image", "image_url": url}]}
         )
         item = (await client.until("conversation.item.done"))["item"]
-        assert item["content"] == [{"type": "input_image", "image_url": url, "detail": "auto"}]
+        (part,) = item["content"]
+        assert (part["type"], part["detail"]) == ("input_image", "auto")
+        assert part["image_url"].startswith("data:image/jpeg;base64,"), "as the model sees it"
         response = await client.respond()
         assert "image" in transcript(response)
         assert response["usage"]["input_token_details"]["image_tokens"] > 0

@@ -37,6 +37,8 @@ class Opens(Enum):
     KEY_OR_COOKIE = "an API key, or a sign-in"
     MANAGE = "a key with the scope admin, or a sign-in"
     ADMIN = "the same, of an admin"
+    START = "nothing yet; the first message says who it is, unless a header does"
+    ADDRESS = "a client secret for one use, in the address"
 
 
 ROUTES: dict[tuple[str, str], Opens] = {
@@ -72,6 +74,12 @@ ROUTES: dict[tuple[str, str], Opens] = {
     ("PUT", "/api/keys/{key_id}/rules"): Opens.MANAGE,
     ("POST", "/api/keys/{key_id}/budget"): Opens.MANAGE,
     ("DELETE", "/api/keys/{key_id}"): Opens.MANAGE,
+    ("GET", "/api/prompts"): Opens.MANAGE,
+    ("POST", "/api/prompts"): Opens.MANAGE,
+    ("GET", "/api/prompts/{prompt_id}"): Opens.MANAGE,
+    ("DELETE", "/api/prompts/{prompt_id}"): Opens.MANAGE,
+    ("GET", "/api/prompts/{prompt_id}/versions"): Opens.MANAGE,
+    ("POST", "/api/prompts/{prompt_id}/versions"): Opens.MANAGE,
     ("GET", "/api/credits"): Opens.MANAGE,
     ("GET", "/api/credits/lines"): Opens.MANAGE,
     ("GET", "/api/usage"): Opens.MANAGE,
@@ -81,12 +89,18 @@ ROUTES: dict[tuple[str, str], Opens] = {
     ("PUT", "/api/accounts/{account_id}/limits"): Opens.ADMIN,
     ("POST", "/api/credits"): Opens.ADMIN,
     ("PUT", "/api/prices/{model}"): Opens.ADMIN,
+    ("GET", "/api/upstreams"): Opens.ADMIN,
+    ("POST", "/api/upstreams/{name}/test"): Opens.ADMIN,
     ("GET", "/api/users"): Opens.ADMIN,
     ("POST", "/api/users"): Opens.ADMIN,
     ("PATCH", "/api/users/{user_id}"): Opens.ADMIN,
     ("POST", "/api/users/{user_id}/link"): Opens.ADMIN,
     ("GET", "/api/accounts/{account_id}"): Opens.ADMIN,
     ("PATCH", "/api/accounts/{account_id}"): Opens.ADMIN,
+    ("GET", "/api/phone"): Opens.ADMIN,
+    ("GET", "/api/phone/calls/{call_id}"): Opens.ADMIN,
+    ("GET", "/api/webhooks"): Opens.ADMIN,
+    ("POST", "/api/webhooks/{webhook_id}/replay"): Opens.ADMIN,
     ("POST", "/api/realtime/pipeline"): Opens.KEY_OR_COOKIE,
     ("POST", "/api/realtime/session"): Opens.KEY_OR_COOKIE,
     ("POST", "/api/realtime/charge"): Opens.KEY_OR_COOKIE,
@@ -100,16 +114,21 @@ ROUTES: dict[tuple[str, str], Opens] = {
     ("POST", "/v1/realtime/calls"): Opens.KEY_OR_SECRET,
     ("PATCH", "/v1/realtime/calls/{call_id}"): Opens.KEY_OR_SECRET,
     ("POST", "/v1/realtime/calls/{call_id}/hangup"): Opens.KEY_OR_SECRET,
+    ("POST", "/v1/realtime/calls/{call_id}/accept"): Opens.KEY,
+    ("POST", "/v1/realtime/calls/{call_id}/reject"): Opens.KEY,
+    ("POST", "/v1/realtime/calls/{call_id}/refer"): Opens.KEY,
     ("GET", "/v1/realtime/ice_servers"): Opens.KEY_OR_SECRET,
     ("GET", "/v1/realtime"): Opens.PUBLIC,
     ("WS", "/v1/realtime"): Opens.KEY_OR_SECRET,
+    ("WS", "/v1/realtime/media/{carrier}"): Opens.START,
+    ("WS", "/v1/realtime/media/{carrier}/{secret}"): Opens.ADDRESS,
     ("WS", "/{path:path}"): Opens.PUBLIC,
 }
 """`GET /v1/realtime` without an upgrade says that one is needed; `*` and the last line say that nothing is there."""
 
 REFUSED = {401, 403}
 AWAY = "http://127.0.0.1:9"
-IDS = {"model": "gpt-realtime", "path": "nothing"}
+IDS = {"model": "gpt-realtime", "path": "nothing", "carrier": "twilio", "secret": "ek_nothing", "name": "nobody"}
 
 
 def table(home: Path) -> set[tuple[str, str]]:
@@ -203,6 +222,8 @@ def settle(server: Server) -> Town:
 
 def things_of(server: Server, ann: dict[str, Any], made: dict[str, Any], key: dict[str, str]) -> dict[str, str]:
     project = json.loads(send(server, "POST", "/api/projects", key, b'{"name": "hers"}').body)["id"]
+    written = send(server, "POST", "/api/prompts", key, b'{"name": "hers", "instructions": "Be hers."}')
+    prompt = json.loads(written.body)
     with connect(f"{server.ws_url}?model=gpt-realtime", additional_headers=key) as socket:
         session = json.loads(socket.recv())["session"]["id"]
     call = send(server, "POST", "/v1/realtime/calls", {**key, "content-type": "application/sdp"}, OFFER.encode())
@@ -213,10 +234,12 @@ def things_of(server: Server, ann: dict[str, Any], made: dict[str, Any], key: di
         "account_id": ann["account"],
         "user_id": ann["id"],
         "key_id": made["key"]["id"],
+        "prompt_id": prompt["id"],
         "project_id": project,
         "session_id": session,
         "sign_in_id": login,
         "call_id": calls_of(call),
+        "webhook_id": "wh_of_a_call_of_hers",  # an admin's business only
     }
 
 
@@ -288,6 +311,8 @@ LET_IN: dict[Opens, tuple[str, ...]] = {
     Opens.KEY_OR_COOKIE: (*KEYS, *SIGNED_IN),
     Opens.MANAGE: ("a managing key", "the local key", *SIGNED_IN),
     Opens.ADMIN: ("the local key", "a signed-in admin"),
+    Opens.START: ("nobody", *KEYS, "a client secret", *SIGNED_IN),
+    Opens.ADDRESS: (),
 }
 HARMFUL = {("POST", "/api/console/sign-out"), ("PUT", "/api/me/password")}
 """They end what the other tests stand on; who may not do them is tried, who may is tried elsewhere."""
@@ -341,7 +366,8 @@ def without(body: str, ids: dict[str, str]) -> str:
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/keys", "/api/credits", "/api/credits/lines", "/api/usage", "/api/projects", "/api/limits"]
+    "path",
+    ["/api/keys", "/api/credits", "/api/credits/lines", "/api/usage", "/api/projects", "/api/limits", "/api/prompts"],
 )
 def test_another_account_cannot_be_named(town: Town, path: str) -> None:
     for kind in OF_BOB:

@@ -108,9 +108,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     secrets = ClientSecrets(MemoryStore(), b"p" * 32)
     gate = Gate(ApiKeys([KEY]), house.office.keys, secrets)
     routes = [
-        *call_control.routes(gate, phones, house.metrics),
+        *call_control.routes(gate, phones, house.metrics, house.upstreams.check),
         *calls.routes(gate, house.calls, house.metrics, phones=phones),
-        *client_secrets.routes(gate, secrets, lambda: None),
+        *client_secrets.routes(gate, secrets, lambda: None, house.upstreams.check),
     ]
     with serving(Starlette(routes=routes, exception_handlers=errors.HANDLERS, lifespan=house._lifespan)) as port:
         yield Running(f"http://127.0.0.1:{port}", phones, house, settings)

@@ -12,6 +12,7 @@ from openai import OpenAI
 
 from parley.app import House
 from parley.auth.api_keys import ApiKeys
+from parley.live.session import LiveSession
 from parley.settings import Settings, SettingsError
 from tests.transports.rtc.test_sdp import CHROME
 from tests.transports.serving import serving
@@ -64,7 +65,9 @@ def begun(response: httpx.Response) -> str:
 
 
 def config(running: Running, call_id: str) -> Any:
-    return running.house.calls._calls[call_id].call.live._session.config
+    live = running.house.calls._calls[call_id].call.live
+    assert isinstance(live, LiveSession)
+    return live._session.config
 
 
 def refused(response: httpx.Response) -> tuple[int, str, str | None]:

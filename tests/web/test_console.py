@@ -21,6 +21,7 @@ from parley.live.recorder import Recorder
 from parley.live.recording import Recordings
 from parley.office import Office
 from parley.settings import Settings
+from parley.upstreams import Upstreams
 from parley.web import errors
 from parley.web.console import Desk, Files, routes
 from parley.web.sessions import PAGE_MAX
@@ -51,6 +52,8 @@ class House:
             self.accounts,
             self.secrets,
             lambda: {"engines": {"language_model": "none"}},
+            Upstreams(settings).check,
+            lambda: ["gpt-realtime"],
             self.office.charged_for,
             lambda: [{"urls": "stun:stun.example"}],
             ["console.example", "*.parley.example"],

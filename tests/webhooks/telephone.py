@@ -17,7 +17,8 @@ from parley.ids import new_id
 from parley.outgoing import Outgoing
 from parley.settings import Settings
 from parley.transports.sip.call import SipCall
-from parley.transports.sip.phones import RING_S, Decision, Place, SipPhones
+from parley.transports.sip.house import Place
+from parley.transports.sip.phones import RING_S, Decision, SipPhones
 from parley.transports.sip.trunks import read_trunks
 from parley.web import call_control, calls, errors
 from parley.webhooks.events import incoming_call
@@ -68,7 +69,7 @@ async def announcing(endpoint: str, home: Path) -> AsyncIterator[Running]:
 
     gate = Gate(ApiKeys([KEY]), house.office.keys, ClientSecrets(MemoryStore(), b"p" * 32))
     routes = [
-        *call_control.routes(gate, phones, house.metrics),
+        *call_control.routes(gate, phones, house.metrics, house.upstreams.check),
         *calls.routes(gate, house.calls, house.metrics, phones=phones),
     ]
     with serving(Starlette(routes=routes, exception_handlers=errors.HANDLERS, lifespan=lifespan)) as port:

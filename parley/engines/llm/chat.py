@@ -13,9 +13,10 @@ from typing import Any, Final, Literal, TypeVar, cast
 
 import msgspec
 
-from parley.engines.base import CallDelta, Finished, Image, Message, Prompt, Text, Words
-from parley.engines.http import Backend, protocol_error
+from parley.engines.base import CallDelta, Finished, Image, Message, Prompt, Text, Thought, Words
+from parley.engines.http import Answer, Backend, protocol_error
 from parley.engines.llm import LanguageModelOptions
+from parley.engines.llm.thoughts import Thoughts
 from parley.errors import EngineError
 
 NAME: Final = "The language model"
@@ -39,15 +40,16 @@ class Chat:
     def __init__(self, backend: Backend, options: LanguageModelOptions) -> None:
         self._backend = backend
         self._options = options
+        self._refused_efforts: set[str] = set()
+        """Of reasoning: those that the server has refused, and then taken the same request without."""
 
-    async def generate(self, prompt: Prompt) -> AsyncIterator[Words | CallDelta | Finished]:
+    async def generate(self, prompt: Prompt) -> AsyncIterator[Words | Thought | CallDelta | Finished]:
         """See `LanguageModel`. Retries belong to `Backend`, and happen only before the first byte of an answer."""
         now = asyncio.get_running_loop().time
         reader = _Reader()
         async with AsyncExitStack() as stack:
             deadline = now() + self._options.first_token_s
-            body = request_body(prompt, self._options)
-            answer = await _by(deadline, stack.enter_async_context(self._backend.post_json(PATH, body)))
+            answer = await self._ask(stack, prompt, deadline)
             lines = answer.lines()
             while not reader.complete:
                 line = await _by(deadline, anext(lines, None))
@@ -61,6 +63,23 @@ class Chat:
                 yield last
             with suppress(EngineError):
                 await _by(now() + END_OF_BODY_S, anext(lines, None))
+
+    async def _ask(self, stack: AsyncExitStack, prompt: Prompt, deadline: float) -> Answer:
+        """A model that does not know `reasoning_effort`, or not this one, is asked again without."""
+        effort = prompt.reasoning_effort
+        body = request_body(prompt, self._options)
+        if effort in self._refused_efforts:
+            del body["reasoning_effort"]
+            effort = None
+        try:
+            return await _by(deadline, stack.enter_async_context(self._backend.post_json(PATH, body)))
+        except EngineError as error:
+            if effort is None or error.code != "backend_refused" or error.retryable:
+                raise
+        del body["reasoning_effort"]
+        answer = await _by(deadline, stack.enter_async_context(self._backend.post_json(PATH, body)))
+        self._refused_efforts.add(effort)
+        return answer
 
     async def close(self) -> None:
         """Closes the connections to the server."""
@@ -149,9 +168,11 @@ class _ToolCall(msgspec.Struct):
 
 
 class _Delta(msgspec.Struct):
-    """Fields for reasoning (`reasoning`, `reasoning_content`) are not read: they are never spoken."""
+    """`reasoning_content` (DeepSeek, vLLM, llama.cpp) and `reasoning` (Ollama, newer vLLM) are thoughts."""
 
     content: str | list[dict[str, Any]] | None = None
+    reasoning_content: object = None
+    reasoning: object = None
     refusal: str | None = None
     tool_calls: list[_ToolCall] | None = None
 
@@ -161,9 +182,14 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
+class _OutputDetails(msgspec.Struct):
+    reasoning_tokens: int | None = None
+
+
 class _Usage(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    completion_tokens_details: _OutputDetails | None = None
 
 
 class _Event(msgspec.Struct):
@@ -186,7 +212,7 @@ class _Reader:
         self._thoughts = Thoughts()
         self._calls = _Calls()
 
-    def read(self, line: bytes) -> Iterator[Words | CallDelta]:
+    def read(self, line: bytes) -> Iterator[Words | Thought | CallDelta]:
         """The pieces in one line; comments, blank lines and fields other than `data` have none."""
         if line.startswith(b"data:"):
             line = line[5:].strip()
@@ -198,32 +224,43 @@ class _Reader:
         elif line.startswith((b"[", b"<")):
             raise protocol_error(NAME, "something that is no stream of events")
 
-    def end(self) -> Iterator[Words | CallDelta | Finished]:
+    def end(self) -> Iterator[Words | Thought | CallDelta | Finished]:
         """What is left when the stream is over."""
         if not self.complete and self._reason is None:
             raise protocol_error(NAME, "an answer that breaks off")
-        if rest := self._thoughts.finish():
+        rest = self._thoughts.finish()
+        yield from self._thought("")
+        if rest:
             yield Words(text=rest)
         yield from self._calls.finish()
         reason = _REASONS.get(self._reason or "", "stop")
+        details = self._usage.completion_tokens_details
         yield Finished(
             # Some servers say "stop" behind calls, too.
             reason="tool_calls" if reason == "stop" and self._calls else reason,
             input_tokens=self._usage.prompt_tokens,
             output_tokens=self._usage.completion_tokens,
+            reasoning_tokens=details.reasoning_tokens if details else None,
         )
 
-    def _event(self, event: _Event) -> Iterator[Words | CallDelta]:
+    def _event(self, event: _Event) -> Iterator[Words | Thought | CallDelta]:
         if event.error is not None:
             raise _reported(event.error)
         self._usage = event.usage or self._usage
         for choice in event.choices or ():
             if choice.delta:
-                if words := self._thoughts.push(_text(choice.delta)):
+                words = self._thoughts.push(_text(choice.delta))
+                yield from self._thought(_reasoning(choice.delta))
+                if words:
                     yield Words(text=words)
                 for call in choice.delta.tool_calls or ():
                     yield from self._calls.push(call)
             self._reason = choice.finish_reason or self._reason
+
+    def _thought(self, beside: str) -> Iterator[Thought]:
+        """What was thought beside the answer, and inside it."""
+        if text := beside + self._thoughts.take():
+            yield Thought(text=text)
 
 
 def _decode(data: bytes) -> _Event:
@@ -238,6 +275,12 @@ def _text(delta: _Delta) -> str:
     if isinstance(content, str):
         return content
     return "".join(str(part.get("text", "")) for part in content if part.get("type") == "text")
+
+
+def _reasoning(delta: _Delta) -> str:
+    """Some servers send both fields, with the same in them."""
+    found = delta.reasoning_content or delta.reasoning
+    return found if isinstance(found, str) else ""
 
 
 def _reported(error: object) -> EngineError:
@@ -306,48 +349,3 @@ class _Calls:
                 return call
         self._calls.append(_Call(len(self._calls), delta.index))
         return self._calls[-1]
-
-
-class Thoughts:
-    """Takes `<think>…</think>` out of a stream of text, wherever the pieces are cut, and the blank lines around it."""
-
-    OPEN: Final = "<think>"
-    CLOSE: Final = "</think>"
-
-    def __init__(self) -> None:
-        self._held = ""
-        self._thinking = False
-        self._begun = False
-
-    def push(self, text: str) -> str:
-        """The part of the text so far that is surely meant to be heard."""
-        if not self._held and not self._thinking and self._begun and "<" not in text:
-            return text
-        self._held += text
-        heard = ""
-        while True:
-            mark = self.CLOSE if self._thinking else self.OPEN
-            before, found, after = self._held.partition(mark)
-            if not found:
-                break
-            heard += self._said("" if self._thinking else before)
-            self._held, self._thinking = after, not self._thinking
-        keep = _overlap(self._held, mark)
-        rest, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
-        return heard + ("" if self._thinking else self._said(rest))
-
-    def finish(self) -> str:
-        """What was held back and is no tag after all."""
-        held, self._held = self._held, ""
-        return "" if self._thinking else self._said(held)
-
-    def _said(self, text: str) -> str:
-        """Without the white space that some models put before the answer proper."""
-        text = text if self._begun else text.lstrip()
-        self._begun = self._begun or bool(text)
-        return text
-
-
-def _overlap(text: str, mark: str) -> int:
-    """The length of the longest end of `text` that begins `mark`."""
-    return next((size for size in range(min(len(text), len(mark) - 1), 0, -1) if mark.startswith(text[-size:])), 0)

@@ -16,7 +16,18 @@ from typing import Any, Final, NamedTuple, cast
 
 from msgspec.structs import replace
 
-from parley.engines.base import CallDelta, Finished, FunctionTool, LanguageModel, Message, Prompt, Text, ToolCall, Words
+from parley.engines.base import (
+    CallDelta,
+    Finished,
+    FunctionTool,
+    LanguageModel,
+    Message,
+    Prompt,
+    Text,
+    Thought,
+    ToolCall,
+    Words,
+)
 from parley.errors import EngineError
 
 CALLS_MAX: Final = 32
@@ -37,7 +48,7 @@ class Checked:
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
 
-    async def generate(self, prompt: Prompt) -> AsyncIterator[Words | CallDelta | Finished]:
+    async def generate(self, prompt: Prompt) -> AsyncIterator[Words | Thought | CallDelta | Finished]:
         """See `LanguageModel.generate`."""
         allowed = {tool.name: tool for tool in prompt.tools} if prompt.tool_choice != "none" else {}
         complain = await asyncio.to_thread(_load) if allowed else _never
@@ -47,7 +58,7 @@ class Checked:
         async with aclosing(_stream(self._model, prompt)) as pieces:
             async for piece in pieces:
                 match piece:
-                    case Words():
+                    case Words() | Thought():
                         yield piece
                     case CallDelta():
                         if (whole := calls.add(piece)) is not None:

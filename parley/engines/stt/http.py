@@ -40,23 +40,40 @@ class HttpTranscription:
             form = b"".join((head, wav_header(len(pcm)), pcm, f"\r\n--{boundary}--\r\n".encode()))
             async with self._backend.post(PATH, form, f"multipart/form-data; boundary={boundary}") as answer:
                 words = await answer.json(_Words)
-            return Hypothesis(words.text.strip(), language=words.language or request.language)
+            return Hypothesis(
+                words.text.strip(), language=words.language or request.language, logprobs=_logprobs(words.logprobs)
+            )
 
         async with aclosing(follow(audio, hear, partials=False)) as transcripts:
             async for transcript in transcripts:
                 yield transcript
 
 
+class _Logprob(msgspec.Struct):
+    token: str
+    logprob: float
+
+
 class _Words(msgspec.Struct):
     text: str
     language: str | None = None
+    logprobs: list[_Logprob] | None = None
+
+
+def _logprobs(found: list[_Logprob] | None) -> tuple[tuple[str, float], ...] | None:
+    return None if found is None else tuple((one.token, one.logprob) for one in found)
 
 
 def _fields(request: TranscriptionRequest, model: str) -> dict[str, str]:
-    """The form's fields besides the file. Keywords have no field of their own: models read them in the prompt."""
+    """The form's fields besides the file. Keywords have no field of their own: models read them in the prompt.
+
+    Of several languages that are expected no server can be told; one alone is the language.
+    """
+    only = request.languages[0] if len(request.languages) == 1 else ""
     fields = {
         "model": model or request.model,
-        "language": request.language or "",
+        "language": request.language or only,
+        "include[]": "logprobs" if request.logprobs else "",
         "prompt": " ".join(filter(None, (request.prompt, ", ".join(request.keywords)))),
         "response_format": "json",
     }

@@ -60,7 +60,9 @@ class Moonshine:
         """See `SpeechToText.transcribe`. Only English is understood; another language is an `EngineError` at once."""
         _require_english(request)
         recording = _Recording(self)
-        async with aclosing(follow(audio, recording.hear, partials=request.partials)) as transcripts:
+        async with aclosing(
+            follow(audio, recording.hear, partials=request.partials, delay=request.delay)
+        ) as transcripts:
             async for transcript in transcripts:
                 yield transcript
 

@@ -15,10 +15,11 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from parley.audio.pcm import BYTES_PER_MS
-from parley.engines.base import Peek, Transcript
+from parley.engines.base import Delay, Peek, Transcript
 from parley.engines.stt.hypotheses import StableText
 
-PARTIAL_EVERY_MS: Final = 800
+PARTIAL_EVERY_MS: Final[dict[Delay, int]] = {"minimal": 300, "low": 500, "medium": 800, "high": 1_500, "xhigh": 3_000}
+"""New sound between two partials, by the `delay` that the client allows."""
 PARTIAL_SHARE_MAX: Final = 0.25
 """The open questions for partials of one speaker take at most this share of the time."""
 
@@ -36,13 +37,15 @@ Hear = Callable[[bytes], Awaitable[Hypothesis]]
 """The backend's side: answers about everything so far (house format). Cancelled when the answer is not wanted."""
 
 
-async def follow(audio: AsyncIterator[bytes | Peek], hear: Hear, *, partials: bool) -> AsyncGenerator[Transcript, None]:
+async def follow(
+    audio: AsyncIterator[bytes | Peek], hear: Hear, *, partials: bool, delay: Delay = "medium"
+) -> AsyncGenerator[Transcript, None]:
     """`SpeechToText.transcribe` for a backend that is a `Hear`. Raises what `hear` or the audio stream raises."""
     turn = _Turn()
     listening = asyncio.create_task(turn.listen(audio))
     stable = StableText() if partials else None
     known = Transcript(text="", final=False)
-    partial_ms = PARTIAL_EVERY_MS if partials else math.inf
+    partial_ms = PARTIAL_EVERY_MS[delay] if partials else math.inf
     try:
         while True:
             reason = await turn.reason(known.heard_bytes, partial_ms)

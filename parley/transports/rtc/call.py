@@ -2,6 +2,9 @@
 
 What the session says goes to the events channel, its sound into the pacer; every 20 ms the pacer gives a slice to the
 peer, and the session is told how far it has come (`Played`). What the peer says goes to the session at once.
+
+Whether this machine answers or an upstream makes one difference: the first says events (`send`), the other passes on
+text (`send_raw`).
 """
 
 import asyncio
@@ -9,6 +12,9 @@ import logging
 import time
 from collections.abc import Callable
 from typing import Final
+
+import msgspec
+from pybase64 import b64decode
 
 from parley.audio.pacer import SLICE_MS, Beats, Pacer, Slice
 from parley.core.events import (
@@ -19,7 +25,11 @@ from parley.core.events import (
     ResponseDone,
 )
 from parley.core.inputs import Left, Played
+from parley.core.relayed import Body
 from parley.dialects.base import BINARY_FRAME, Dialect
+from parley.dialects.relay import GA
+from parley.live.relay import RelayedSession
+from parley.live.relay_parts import Spelling
 from parley.live.session import LiveSession
 from parley.telemetry import note
 from parley.transports.rtc.base import RtcPeer
@@ -32,6 +42,10 @@ PLAYED_MS: Final = 2 * SLICE_MS
 SPEAKER_HIGH_MS: Final = 60_000
 SPEAKER_LOW_MS: Final = 50_000
 """With more sound than the first waiting an engine is asked to wait, until it is less than the second."""
+RELAYED_HIGH_MS: Final = 600_000
+RELAYED_LOW_MS: Final = 590_000
+"""The same for an upstream, which is heard with everything else that it says: were it not listened to, nobody would
+learn that the user speaks. 29 MB; an answer has at most a third of it (protocol.md 6.3: 4,096 tokens)."""
 CHANNEL_HIGH_BYTES: Final = 256 * 1024
 """With more waiting on the channel, too."""
 CHANNEL_BYTES_MAX: Final = 4 << 20
@@ -45,10 +59,18 @@ log = logging.getLogger(__name__)
 
 
 class Call:
-    """The session's `Outlet`, and the peer's `Host`. Nothing happens before `begin`."""
+    """The session's `Outlet` or `RelayOutlet`, and the peer's `Host`. Nothing happens before `begin`."""
 
-    def __init__(self, live: LiveSession, dialect: Dialect, ticker: Ticker, over: Callable[["Call"], None]) -> None:
+    def __init__(
+        self, live: LiveSession | RelayedSession, dialect: Dialect, ticker: Ticker, over: Callable[["Call"], None]
+    ) -> None:
         self.live = live
+        self.spelling: Spelling = GA
+        """In which an upstream's text comes here: it is read, and spelled for the client by the channel."""
+        relayed = isinstance(live, RelayedSession)
+        self._high_ms, self._low_ms = (
+            (RELAYED_HIGH_MS, RELAYED_LOW_MS) if relayed else (SPEAKER_HIGH_MS, SPEAKER_LOW_MS)
+        )
         self._dialect = dialect
         self._ticker = ticker
         self._over = over
@@ -107,7 +129,7 @@ class Call:
     @property
     def congested(self) -> bool:
         self._congested = self._congested or (
-            self._pacer.waiting_ms > SPEAKER_HIGH_MS or self._peer.waiting_bytes > CHANNEL_HIGH_BYTES
+            self._pacer.waiting_ms > self._high_ms or self._peer.waiting_bytes > CHANNEL_HIGH_BYTES
         )
         return self._congested
 
@@ -117,14 +139,29 @@ class Call:
                 self._pacer.add(event.response_id, event.delta)
                 return
             case OutputAudioBufferCleared():
-                self._pacer.clear(event.response_id)
-                self._reported.pop(event.response_id, None)
+                self._fall_silent(event.response_id)
             case ResponseDone():
-                if (last := self._pacer.finish(event.response.id)) is not None:
-                    self._report(last)
+                self._finish(event.response.id)
         self._events.say(event, self._loop.time())
-        if self._peer.waiting_bytes > CHANNEL_BYTES_MAX:
-            self.live.close(TRY_AGAIN_LATER, "slow_consumer")
+        self._check_channel()
+
+    def send_raw(self, raw: bytes) -> None:
+        event: Body = msgspec.json.decode(raw)
+        match event:
+            case {"type": "response.output_audio.delta", "response_id": str(response_id), "delta": str(sound)}:
+                self._pacer.add(response_id, b64decode(sound))
+                return
+            case {"type": "output_audio_buffer.cleared", "response_id": str(response_id)}:
+                self._fall_silent(response_id)
+            case {"type": "response.done", "response": {"id": str(response_id)}}:
+                self._finish(response_id)
+        self._events.pass_on(event, self._loop.time())
+        self._check_channel()
+
+    def pause(self) -> None:
+        """A microphone does not wait for an upstream that is slow, or not there: the session keeps its sound."""
+
+    def resume(self) -> None: ...
 
     async def writable(self) -> None:
         if not self._congested or self._ended:
@@ -181,12 +218,21 @@ class Call:
 
     # ---- inside
 
+    def _fall_silent(self, response_id: str) -> None:
+        self._pacer.clear(response_id)
+        self._reported.pop(response_id, None)
+
+    def _finish(self, response_id: str) -> None:
+        """All of its sound is there."""
+        if (last := self._pacer.finish(response_id)) is not None:
+            self._report(last)
+
+    def _check_channel(self) -> None:
+        if self._peer.waiting_bytes > CHANNEL_BYTES_MAX:
+            self.live.close(TRY_AGAIN_LATER, "slow_consumer")
+
     def _relieve(self) -> None:
-        if (
-            self._congested
-            and self._pacer.waiting_ms < SPEAKER_LOW_MS
-            and self._peer.waiting_bytes < CHANNEL_HIGH_BYTES
-        ):
+        if self._congested and self._pacer.waiting_ms < self._low_ms and self._peer.waiting_bytes < CHANNEL_HIGH_BYTES:
             self._congested = False
             self._wake()
 

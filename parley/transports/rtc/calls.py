@@ -10,6 +10,7 @@ from parley.core.config import SessionConfig
 from parley.dialects.base import Dialect
 from parley.dialects.choose import choose
 from parley.errors import RequestError
+from parley.live.relay import RelayedSession
 from parley.live.session import LiveSession
 from parley.transports.rtc.call import Call
 from parley.transports.rtc.codecs import spoken
@@ -23,7 +24,7 @@ NORMAL: Final = 1_000
 if TYPE_CHECKING:
     from parley.transports.rtc.peer import Peers
 
-Start = Callable[[SessionConfig, Bearer, str], Awaitable[LiveSession]]
+Start = Callable[[SessionConfig, Bearer, str], Awaitable[LiveSession | RelayedSession]]
 """A session for a call with this id, registered but not open, that plays its sound. Raises `RequestError`."""
 
 

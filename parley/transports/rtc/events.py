@@ -19,7 +19,9 @@ from parley.core.events import (
     OutputTextDelta,
     TranscriptionDelta,
 )
+from parley.core.relayed import Body
 from parley.dialects.base import Dialect
+from parley.dialects.relay import SPELLINGS
 
 MERGE_S: Final = 0.1
 """Deltas are said at most ten times a second."""
@@ -34,6 +36,7 @@ ELLIPSIS: Final = "…"
 
 Delta = OutputTextDelta | OutputAudioTranscriptDelta | FunctionCallArgumentsDelta | TranscriptionDelta
 _DELTAS: Final = (OutputTextDelta, OutputAudioTranscriptDelta, FunctionCallArgumentsDelta, TranscriptionDelta)
+DELTA_KINDS: Final = frozenset(str(kind.__struct_config__.tag) for kind in _DELTAS)
 
 
 class Events:
@@ -48,7 +51,8 @@ class Events:
         self._waiting: list[bytes] | None = [] if bytes_max else None
         """Before the channel is open; None: given up."""
         self._waiting_bytes = 0
-        self._pending: dict[tuple[object, ...], Delta] = {}
+        self._spelling = SPELLINGS[dialect.name]
+        self._pending: dict[tuple[object, ...], Delta | Body] = {}
         self._said_delta_at = float("-inf")
         self._event_id = f"event_{secrets.token_hex(5)}_"
         self._sent = 0
@@ -67,6 +71,14 @@ class Events:
             self.flush()
             self._write(event)
 
+    def pass_on(self, event: Body, now: float) -> None:
+        """An event of an upstream, GA spelling."""
+        if event.get("type") in DELTA_KINDS and isinstance(event.get("delta"), str) and not event.get("logprobs"):
+            self._merge(event, now)
+        else:
+            self.flush()
+            self._write(event)
+
     def beat(self, now: float) -> None:
         """Says deltas whose time has come. To be called often."""
         if self._pending and now - self._said_delta_at >= MERGE_S:
@@ -79,27 +91,30 @@ class Events:
         for event in pending.values():
             self._write(event)
 
-    def _merge(self, event: Delta, now: float) -> None:
+    def _merge(self, event: Delta | Body, now: float) -> None:
         if not self._pending and now - self._said_delta_at >= MERGE_S:
             self._said_delta_at = now
             self._write(event)
             return
-        key = (type(event), event.item_id, getattr(event, "content_index", None))
+        key = _place(event)
         before = self._pending.get(key)
-        self._pending[key] = (
-            event if before is None else msgspec.structs.replace(event, delta=before.delta + event.delta)
-        )
+        self._pending[key] = event if before is None else _joined(before, event)
 
-    def _write(self, event: AnyServerEvent) -> None:
+    def _write(self, event: AnyServerEvent | Body) -> None:
         if not self._open and self._waiting is None:
             return
         self._sent += 1
-        for message in self._dialect.encode(event, f"{self._event_id}{self._sent:x}"):
+        for message in self._spelled(event):
             fitting = message if len(message) <= self._bytes_max else shortened(message, self._bytes_max)
             if self._open:
                 self._send(fitting.decode())
             else:
                 self._wait(fitting)
+
+    def _spelled(self, event: AnyServerEvent | Body) -> tuple[bytes, ...]:
+        if isinstance(event, dict):
+            return self._spelling.write_server(event)
+        return self._dialect.encode(event, f"{self._event_id}{self._sent:x}")
 
     def _wait(self, message: bytes) -> None:
         if self._waiting is None:
@@ -108,6 +123,22 @@ class Events:
         self._waiting.append(message)
         if self._waiting_bytes > WAITING_BYTES_MAX:
             self._waiting = None
+
+
+def _place(event: Delta | Body) -> tuple[object, ...]:
+    """To what a delta belongs."""
+    if isinstance(event, dict):
+        return event["type"], event.get("item_id"), event.get("content_index")
+    return type(event), event.item_id, getattr(event, "content_index", None)
+
+
+def _joined(before: Delta | Body, event: Delta | Body) -> Delta | Body:
+    """Two deltas of the same place, as one."""
+    if isinstance(event, dict):
+        assert isinstance(before, dict)
+        return {**event, "delta": before["delta"] + event["delta"]}
+    assert not isinstance(before, dict)
+    return msgspec.structs.replace(event, delta=before.delta + event.delta)
 
 
 def _has_logprobs(event: Delta) -> bool:

@@ -8,7 +8,8 @@ from starlette.routing import Route
 
 from parley import __version__
 from parley.office import Office
-from parley.web.api import docs_page, keys, limits, money, people, prompts
+from parley.upstreams import Upstreams
+from parley.web.api import docs_page, keys, limits, money, people, phone, prompts, upstreams
 from parley.web.api.operations import Front, Operation, openapi
 from parley.web.api.operations import routes as routes_of
 
@@ -17,14 +18,24 @@ PAGE_POLICY: Final = (
 )
 
 
-def operations(office: Office) -> list[Operation]:
-    desks = (people.Desk(office), keys.Desk(office), money.Desk(office), limits.Desk(office), prompts.Desk(office))
+def operations(office: Office, phones: phone.Phones | None = None, relayed: Upstreams | None = None) -> list[Operation]:
+    desks = (
+        people.Desk(office),
+        keys.Desk(office),
+        money.Desk(office),
+        limits.Desk(office),
+        prompts.Desk(office),
+        phone.Desk(office, phones),
+        upstreams.Desk(office, relayed),
+    )
     return [operation for desk in desks for operation in desk.operations()]
 
 
-def routes(office: Office, front: Front) -> list[Route]:
+def routes(
+    office: Office, front: Front, phones: phone.Phones | None = None, relayed: Upstreams | None = None
+) -> list[Route]:
     """The document and its page are for everybody: they hold nothing of this installation."""
-    table = operations(office)
+    table = operations(office, phones, relayed)
     document = openapi(table, __version__)
     shown = docs_page.page(document)
 

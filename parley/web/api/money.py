@@ -106,6 +106,10 @@ class UsedShown(Shown):
     milliseconds: int
     calls: int
     micro: int
+    cost_micro: int | None
+    """What upstreams asked for it. Told to admins, where it is known."""
+    margin_micro: int | None
+    """What was charged beyond that. Told to admins, where it is known."""
 
 
 class Usage(Shown):
@@ -220,7 +224,8 @@ class Desk:
     async def _used(self, call: Call) -> list[UsedShown]:
         since, until = _days(call.query)
         first, last = ((day - EPOCH).days * DAY_MS for day in (since, until + timedelta(days=1)))
-        return [_used(row) for row in await usage_by_day(self._office.storage, call.account, first, last)]
+        knows = call.caller.is_admin
+        return [_used(row, cost=knows) for row in await usage_by_day(self._office.storage, call.account, first, last)]
 
 
 def _days(query: UsageQuery) -> tuple[date, date]:
@@ -259,9 +264,11 @@ def _line(line: Line) -> LineShown:
     )  # fmt: skip
 
 
-def _used(row: Used) -> UsedShown:
+def _used(row: Used, *, cost: bool) -> UsedShown:
     sums = {name: getattr(row, name) for name in (*SUMS, "lines", "micro", "model", "api_key", "project", "kind")}
-    return UsedShown(day=(EPOCH + timedelta(days=row.day)).isoformat(), **sums)
+    day = (EPOCH + timedelta(days=row.day)).isoformat()
+    asked, margin = (row.cost, row.margin) if cost else (None, None)
+    return UsedShown(day=day, **sums, cost_micro=asked, margin_micro=margin)
 
 
 def _price(price: Price, *, own: bool) -> PriceShown:
