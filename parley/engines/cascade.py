@@ -197,6 +197,9 @@ class _Spoken:
         self._tts = tts
         self._outputs = Outputs(work.work_id)
         self._sentences = Sentences()
+        self._said = False
+        self._ends: list[AnyInput] = []
+        """Of outputs that end together with the answer."""
         self._pieces: asyncio.Queue[_Piece | None] = asyncio.Queue()  # bounded by the model's own output limit
         self._slots = asyncio.Semaphore(1 + LOOK_AHEAD)
         self._finished = Finished()
@@ -229,13 +232,18 @@ class _Spoken:
                     case _:
                         assert_never(piece)
         self._finish_message(preamble=False)
-        for event in self._outputs.end():
-            await self.posts.put(event)
+        ends = list(self._outputs.end())
+        if self._said:
+            for event in ends:
+                await self.posts.put(event)
+        else:  # nothing is spoken, so the end is near: a call that is over must not be seen before its response is
+            self._ends = ends
         self._pieces.put_nowait(None)
 
     def _say(self, text: str) -> None:
         if text := self._outputs.words(text):
             piece = _Piece(self._outputs.message(), text)
+            self._said = True
             self._pieces.put_nowait(piece)
             self._start(self._voice(piece))
 
@@ -276,6 +284,8 @@ class _Spoken:
             self._slots.release()
         if output is not None:
             await self.posts.put(self._outputs.ended(output))
+        for event in self._ends:
+            await self.posts.put(event)
         await self.posts.put(_generated(self._work.work_id, self._finished))
         await self.posts.put(None)
 

@@ -38,6 +38,8 @@ from parley.transports import refusal
 
 MESSAGE_BYTES_MAX: Final = 24 * 2**20
 """Beyond it the connection ends with 1009. The dialects answer events from 21 MiB up with an error, the socket open."""
+BYTES_MAX: Final = "parley.bytes_max"
+"""Key of the scope's `extensions`: what a door that lets strangers in sets, before it accepts, for less than that."""
 READ_BUFFER_BYTES: Final = 16_384
 """To begin with; it grows with the largest message of a connection."""
 
@@ -100,8 +102,13 @@ class Lane(WSListener):
     """One open WebSocket. picows calls the `on_ws_…` methods."""
 
     def __init__(
-        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, begin: Callable[[], None]
+        self,
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        begin: Callable[[], None],
+        bytes_max: int = MESSAGE_BYTES_MAX,
     ) -> None:
+        self._bytes_max = bytes_max
         self.congested = False
         self.closed: asyncio.Future[None] = loop.create_future()
         """Done when the connection is over, down to the socket."""
@@ -215,9 +222,9 @@ class Lane(WSListener):
         if self._fragments is None:
             self._fragments, self._fragments_kind = bytearray(), frame.msg_type
         self._fragments += frame.get_payload_as_memoryview()
-        if len(self._fragments) > MESSAGE_BYTES_MAX:
+        if len(self._fragments) > self._bytes_max:
             self._fragments = None
-            self.close(TOO_BIG, f"a message may have at most {MESSAGE_BYTES_MAX} bytes")
+            self.close(TOO_BIG, f"a message may have at most {self._bytes_max} bytes")
         elif frame.fin:
             message, self._fragments = bytes(self._fragments), None
             self._on_message(self._fragments_kind, message)
@@ -289,6 +296,8 @@ class PicowsProtocol(asyncio.Protocol):
         self._lane: Lane | None = None
         self._answered = False
         self._gone = False
+        self._extensions: dict[str, Any] = {"websocket.http.response": {}, "parley.lane": lambda: self._lane}
+        """Of the scope; the application may set `BYTES_MAX` in it."""
         self._task: asyncio.Task[None] | None = None
 
     # ---- uvicorn's side
@@ -359,7 +368,7 @@ class PicowsProtocol(asyncio.Protocol):
             "server": get_local_addr(self._tcp),
             "state": self._app_state.copy(),
             "subprotocols": [token.strip() for token in offered.decode("latin-1").split(",") if token.strip()],
-            "extensions": {"websocket.http.response": {}, "parley.lane": lambda: self._lane},
+            "extensions": self._extensions,
         }
 
     async def _receive(self) -> dict[str, Any]:
@@ -390,9 +399,10 @@ class PicowsProtocol(asyncio.Protocol):
         """Answers 101 and hands the socket to picows. Nothing is read before `_begin`."""
         self._answered = True
         answer = WSUpgradeResponse.create_101_response({"Sec-WebSocket-Protocol": subprotocol} if subprotocol else None)
-        lane = self._lane = Lane(self._tcp, self._loop, self._begin)
+        bytes_max = self._extensions.get(BYTES_MAX, MESSAGE_BYTES_MAX)
+        lane = self._lane = Lane(self._tcp, self._loop, self._begin, bytes_max)
         lane.closed.add_done_callback(lambda _: self._server.connections.discard(self))
-        picows = self._picows = _parser(lambda request: WSUpgradeResponseWithListener(answer, lane))
+        picows = self._picows = _parser(lambda request: WSUpgradeResponseWithListener(answer, lane), bytes_max)
         self._tcp.set_protocol(picows)
         picows.connection_made(self._tcp)
         key = _header(self._upgrade, b"sec-websocket-key")
@@ -436,7 +446,7 @@ def _head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
     return STATUS_LINE[status] + lines.encode("latin-1") + b"connection: close\r\n\r\n"
 
 
-def _parser(listener_factory: Callable[[Any], Any]) -> WSProtocol:
+def _parser(listener_factory: Callable[[Any], Any], bytes_max: int) -> WSProtocol:
     """A server side of picows. Its own server makes these too, but only from a socket that it listens on itself."""
     host = path = handshake_timeout = extra_headers = None
     is_client, disconnect_on_exception, auto_ping, auto_pong = False, True, True, False
@@ -453,7 +463,7 @@ def _parser(listener_factory: Callable[[Any], Any]) -> WSProtocol:
         PING_S,
         WSAutoPingStrategy.PING_WHEN_IDLE,
         auto_pong,
-        MESSAGE_BYTES_MAX,
+        bytes_max,
         extra_headers,
         READ_BUFFER_BYTES,
     )

@@ -30,7 +30,7 @@ from parley.transports.carriers import signature
 from parley.transports.carriers.call import MESSAGE_BYTES_MAX
 from parley.transports.carriers.calls import CarrierCalls
 from parley.transports.carriers.dialects import DIALECTS, TWILIO, Dialect, Start, read
-from parley.transports.picows_protocol import NORMAL, TOO_BIG, Lane, Receiver
+from parley.transports.picows_protocol import BYTES_MAX, NORMAL, TOO_BIG, Lane, Receiver
 from parley.transports.sessions import bound_config, ga_session
 
 START_S: Final = 5.0
@@ -140,6 +140,7 @@ def _credential(value: str | None) -> Credential | None:
 
 
 async def _accept(websocket: WebSocket, dialect: Dialect) -> "Reception":
+    websocket.scope["extensions"][BYTES_MAX] = MESSAGE_BYTES_MAX  # nobody knows yet who this is
     await websocket.accept()
     lane: Lane = websocket.scope["extensions"]["parley.lane"]()
     reception = Reception(lane, dialect)

@@ -18,8 +18,6 @@ from websockets.asyncio.server import ServerConnection, serve
 Event = dict[str, Any]
 
 MODEL = "gpt-4o-realtime-preview-2024-12-17"
-AWAY_S = 0.02
-"""How far the demo is from its model: it asks for the next response when a call is done, which is before `response.done`."""
 SESSION: Event = {
     "modalities": ["text", "audio"],
     "turn_detection": {"type": "server_vad"},
@@ -98,7 +96,6 @@ class Bridge:
             case "input_audio_buffer.speech_started":
                 await self._truncate(twilio)
             case "response.output_item.done" if event["item"]["type"] == "function_call":
-                await asyncio.sleep(AWAY_S)
                 output = {"type": "function_call_output", "call_id": event["item"]["call_id"], "output": '{"temp": 21}'}
                 await self._tell({"type": "conversation.item.create", "item": output})
                 await self._tell({"type": "response.create"})

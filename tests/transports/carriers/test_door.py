@@ -220,7 +220,7 @@ async def test_nothing_else_is_a_carrier(server: Server) -> None:
         (b"nonsense", 4000, "invalid_request_error.invalid_event"),
         ("[" * 60_000, 4000, "invalid_request_error.invalid_event"),
         (json.dumps({"event": "start"}), 4000, "invalid_request_error.invalid_value"),
-        ("x" * 65_537, 1009, "message_too_big"),
+        ("x" * 65_537, 1009, "Received frame with payload size exceeding max allowed size, 65537 > 65536"),
     ):
         async with connect(address(server)) as socket:
             await socket.send(message)
