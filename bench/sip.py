@@ -184,6 +184,7 @@ async def talk(running: Server, count: int, seconds: float) -> Calls:
         for ann in callers:
             ann.sound.received.clear()
             ann.sound.times.clear()
+            ann.sound.sources.clear()
         began, cpu_s = time.monotonic(), running.cpu_s()
         await asyncio.sleep(seconds)
         took_s, cpu_s = time.monotonic() - began, running.cpu_s() - cpu_s
@@ -222,9 +223,13 @@ async def speak(callers: list[Caller], lateness: list[float]) -> None:
 
 
 def stream(ann: Caller) -> tuple["np.ndarray[Any, np.dtype[np.float64]]", int]:
-    """What came, against its own clock, in seconds; and how many packets did not come."""
-    pairs = [(rtp.read(data), at) for data, at in zip(ann.sound.received, ann.sound.times, strict=True)]
-    packets = [(packet, at) for packet, at in pairs if packet is not None and not rtp.is_rtcp(rtp.write(packet))]
+    """What came, against its own clock, in seconds; and how many packets did not come.
+
+    Reports for a neighbour (whose RTCP port may be this one's port of sound) come from another port, and do not count.
+    """
+    sound = zip(ann.sound.received, ann.sound.times, ann.sound.sources, strict=True)
+    pairs = [(rtp.read(data), at) for data, at, port in sound if port == ann.media_port]
+    packets = [(packet, at) for packet, at in pairs if packet is not None]
     first = packets[0][0]
     due = np.array([(packet.timestamp - first.timestamp) % rtp.TIMESTAMPS / CLOCK_HZ for packet, _ in packets])
     expected = (packets[-1][0].sequence - first.sequence) % rtp.SEQUENCES + 1

@@ -110,6 +110,8 @@ class Record:
             own["model"] = self._terms.model
         if self._terms.expires_at:
             own["expires_at"] = self._terms.expires_at
+        if "temperature" in self._config:  # beta only (protocol.md 0.3): not every upstream knows of it
+            own["temperature"] = self._config["temperature"]
         self.session = {**session, **own}
         self.answers.chars_per_ms = chars_per_ms(self._audio("output"))
         self._keep_sound()
@@ -212,11 +214,11 @@ class Record:
         return message
 
     def _updated(self, message: Message, now: float) -> Message | None:
-        self._learn(message.body.get("session") or {})
         if self._updates:
             self._updates -= 1
         elif (request := self.pending.settle("session.updated")) is not None:
             self._config = laid_over(self._config, request.body.get("session") or {})
+        self._learn(message.body.get("session") or {})
         if self._greeting:
             self._greet()
             return None

@@ -78,6 +78,7 @@ RESPONSE_FIELDS: Final = tuple(
 
 def _read_beta_client(raw: bytes) -> Body:
     body = _object(raw)
+    _check_temperature(body)
     try:
         match body["type"]:
             case "session.update":
@@ -99,6 +100,19 @@ def _read_beta_client(raw: bytes) -> Body:
     return body
 
 
+def _check_temperature(body: Body) -> None:
+    """Upstreams that speak GA are not told of it, and would not say that it is wrong. Raises `RequestError`."""
+    for key in HEATED:
+        part = body.get(key)
+        value = part.get("temperature") if isinstance(part, dict) else None
+        if isinstance(value, int | float) and not TEMPERATURE_MIN <= value <= TEMPERATURE_MAX:
+            raise RequestError(
+                "invalid_value",
+                f"Invalid '{key}.temperature'. Expected a number from {TEMPERATURE_MIN} to {TEMPERATURE_MAX}.",
+                f"{key}.temperature",
+            )
+
+
 def _item_there(item: Any, path: str) -> Any:
     return _items_there([item], path)[0]
 
@@ -115,7 +129,7 @@ def _to_ga(body: Body) -> tuple[Body, ...]:
     kind = body["type"]
     match kind:
         case "session.created" | "session.updated":
-            return ({**body, "session": {"type": "realtime", **_known(body["session"], beta.SESSION)}},)
+            return ({**body, "session": _completed({**GA_ONLY, **_known(body["session"], beta.SESSION)})},)
         case "transcription_session.created" | "transcription_session.updated":
             session = {"type": "transcription", **_known(body["session"], beta.TRANSCRIPTION)}
             return ({**body, "type": kind.removeprefix("transcription_"), "session": session},)
@@ -130,6 +144,14 @@ def _to_ga(body: Body) -> tuple[Body, ...]:
         case "conversation.item.retrieved" | "response.output_item.added":
             return ({**body, "item": _ga_item(body["item"])},)
     return ({**body, "type": _GA_NAMES.get(kind, kind)},)
+
+
+def _completed(session: Body) -> Body:
+    """With what only GA knows, as it is there when nobody has set it."""
+    rules = (session.get("audio") or {}).get("input", {}).get("turn_detection")
+    if isinstance(rules, dict) and rules.get("type") == "server_vad":
+        rules.setdefault("idle_timeout_ms", None)
+    return session
 
 
 def _item_created(event: Body) -> tuple[Body, ...]:
@@ -172,7 +194,15 @@ _REWRITES: Final[dict[str, Callable[[Body], Body]]] = {
     str(kind.__struct_config__.tag): rewrite for kind, rewrite in beta.REWRITTEN.items()
 }
 _DROPPED: Final = frozenset(str(kind.__struct_config__.tag) for kind in beta.DROPPED)
-_backs: Final = {field.beta: field.back for field in (*beta.RESPONSE, *beta.SESSION)}
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+_backs: Final = {field.beta: field.back for field in (*beta.RESPONSE, *beta.SESSION)} | {"tools": _as_it_is}
+SESSION_FIELDS: Final = tuple(field._replace(back=_backs[field.beta]) for field in beta.SESSION)
+"""Tools that the beta does not know are told as they are: that they were left out nobody would learn."""
 OPTION_FIELDS: Final = tuple(
     field._replace(back=_backs["output"] if field.beta == "input" else _backs.get(field.beta, field.back))
     for field in beta.OPTIONS
@@ -218,7 +248,7 @@ def _to_beta(body: Body) -> Body:
             flat = beta.flat(body["session"], beta.TRANSCRIPTION)
             return {**body, "type": "transcription_session.update", "session": flat}
         case "session.update":
-            return {**body, "session": beta.flat(body["session"], beta.SESSION)}
+            return {**body, "session": beta.flat(body["session"], SESSION_FIELDS)}
         case "conversation.item.create":
             return {**body, "item": _backs["output"]([body["item"]])[0]}
         case "response.create" if isinstance(body.get("response"), dict):
@@ -234,6 +264,31 @@ def _write_unmarked_server(body: Body) -> tuple[bytes, ...]:
     return (*_write_beta_server(body), _encode(also))
 
 
+# ---- GA
+
+HEATED: Final = ("session", "response")
+"""What has a temperature in the beta, and has none in GA (protocol.md 0.3)."""
+TEMPERATURE_MIN: Final = 0.6
+TEMPERATURE_MAX: Final = 1.2
+GA_ONLY: Final[Body] = {"type": "realtime", "truncation": "auto", "prompt": None}
+
+
+def _write_ga_client(body: Body) -> bytes:
+    return _encode(_cooled(body))
+
+
+def _write_ga_server(body: Body) -> tuple[bytes, ...]:
+    return (_encode(_cooled(body)),)
+
+
+def _cooled(body: Body) -> Body:
+    for key in HEATED:
+        part = body.get(key)
+        if isinstance(part, dict) and "temperature" in part:
+            return {**body, key: {name: part[name] for name in part if name != "temperature"}}
+    return body
+
+
 # ---- the spellings
 
 
@@ -246,7 +301,7 @@ def _sound_in_beta(raw: bytes) -> bytes:
 
 
 GA: Final = Spelling(
-    "ga", _object, _encode, lambda raw: (_server_object(raw),), lambda body: (_encode(body),), _sound_in_ga
+    "ga", _object, _write_ga_client, lambda raw: (_server_object(raw),), _write_ga_server, _sound_in_ga
 )
 BETA: Final = Spelling(
     "beta", _read_beta_client, _write_beta_client, _read_beta_server, _write_beta_server, _sound_in_beta

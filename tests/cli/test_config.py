@@ -50,8 +50,8 @@ def test_check_says_yes(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "The settings are right.\n"
 
 
-def test_check_refuses_what_this_version_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PARLEY_SIP_PORT", "5060")
+def test_check_refuses_what_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_SIP_PORT", "70000")
     with pytest.raises(Problem, match="sip_port") as raised:
         run(arguments(action="check"))
     assert raised.value.status is Status.CONFIG

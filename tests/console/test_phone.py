@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from playwright.sync_api import Browser, ViewportSize, expect
@@ -51,7 +51,7 @@ def exchange(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     home, sip_port = tmp_path_factory.mktemp("phone"), free_port()
     trunks = home / "trunks.toml"
     trunks.write_text(TRUNKS)
-    settings = {
+    settings: dict[str, Any] = {
         "PARLEY_SIP_PORT": str(sip_port),
         "PARLEY_SIP_TRUNKS": str(trunks),
         "PARLEY_WEBHOOK_SECRET": SECRET,

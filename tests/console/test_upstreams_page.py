@@ -46,7 +46,7 @@ def front(built: Path, backends: Backends, tmp_path_factory: pytest.TempPathFact
         file = place / "parley.toml"
         file.write_text(FILE.format(url=behind.base_url))
         settings = backends.env(PARLEY_CONFIG=str(file), HOME_KEY=behind.key)
-        with console_server(place / "front", **settings) as server:
+        with console_server(place / "front", None, **settings) as server:
             yield server
 
 
@@ -96,7 +96,7 @@ def test_who_is_no_admin_sees_nothing_of_them(front: Server, browser: Browser, o
 def test_a_server_without_upstreams_says_how_to_have_one(
     built: Path, browser: Browser, open_tab: OpenTab, backends: Backends, tmp_path: Path
 ) -> None:
-    with console_server(tmp_path / "home", **backends.env()) as server:
+    with console_server(tmp_path / "home", None, **backends.env()) as server:
         tab = open_tab(browser, server)
         page = tab.open()
         tab.go("upstreams")

@@ -758,8 +758,8 @@ STEPS = st.sampled_from(
 class History:
     """Plays steps as far as they make sense, as an upstream and a client would."""
 
-    def __init__(self) -> None:
-        self.driver = Driver(lasts_s=300.0)
+    def __init__(self, **terms: Any) -> None:
+        self.driver = Driver(lasts_s=300.0, **terms)
         self.n = 0
         self.running: list[tuple[str, str]] = []
 

@@ -2,9 +2,13 @@
 
 from typing import Any
 
-from parley.core.inputs import CutOff, Drain, Played
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parley.core.inputs import CutOff, Drain, Left, Played
 from parley.core.relay_config import without_formats
 from tests.core.relay_driver import Body, Driver, begin, finish, speak
+from tests.core.test_relay import STEPS, History, check
 
 SLICE = 64 * 100
 """Base64 of 100 ms."""
@@ -193,3 +197,101 @@ def test_a_websocket_client_that_clears_is_answered_by_the_upstream() -> None:
     driver = Driver()
     driver.client("output_audio_buffer.clear")
     assert driver.requests() == [{"type": "output_audio_buffer.clear"}]
+
+
+# ---- every history
+
+
+class Speaker:
+    """A transport that plays what it is told, as a pacer does."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+        self.waiting: dict[str, int] = {}
+        self.played: dict[str, int] = {}
+        self.finished: set[str] = set()
+        self.seen = 0
+
+    def follow(self) -> None:
+        """Takes note of what was said since the last time."""
+        for body in self.driver.said[self.seen :]:
+            match body:
+                case {"type": "response.output_audio.delta", "response_id": str(response), "delta": str(sound)}:
+                    self.waiting[response] = self.waiting.get(response, 0) + len(sound) // 64
+                case {"type": "output_audio_buffer.cleared", "response_id": str(response)}:
+                    self.waiting.pop(response, None)
+                case {"type": "response.done", "response": {"id": str(response)}}:
+                    self.finished.add(response)
+                    self.play(response, 0)
+        self.seen = len(self.driver.said)
+
+    def play(self, response: str, ms: int) -> None:
+        if response in self.waiting:
+            took = min(ms, self.waiting[response])
+            self.waiting[response] -= took
+            self.played[response] = self.played.get(response, 0) + took
+            done = response in self.finished and not self.waiting[response]
+            if done:
+                del self.waiting[response]
+            self.driver.happen(Played(response_id=response, played_ms=self.played[response], done=done))
+
+    def beat(self) -> None:
+        if first := next(iter(self.waiting), None):
+            self.play(first, 20)
+
+
+SPEECH = st.sampled_from(["begin", "speak", "speak", "beat", "beat", "clear", "started", "finish"])
+
+
+@given(st.lists(SPEECH | SPEECH | STEPS, min_size=10, max_size=60))
+@settings(max_examples=300, deadline=None)
+def test_every_history_of_a_session_that_plays(steps: list[str]) -> None:
+    history = History(plays=True)
+    driver = history.driver
+    speaker = Speaker(driver)
+    for step in steps:
+        if step == "beat":
+            speaker.beat()
+        elif step == "clear":
+            driver.client("output_audio_buffer.clear")
+        else:
+            history.play(step)
+        speaker.follow()
+    driver.happen(Left())
+    check([body for body in driver.said if not body["type"].startswith("output_audio_buffer")])
+    check_buffer(driver.said)
+    lengths = lengths_of(driver.said)
+    for asked in driver.asked:
+        if asked["type"] == "conversation.item.truncate" and str(asked.get("event_id", "")).startswith("parley_"):
+            assert 0 <= asked["audio_end_ms"] <= lengths[asked["item_id"]]
+
+
+def check_buffer(said: list[Body]) -> None:
+    """Each buffer starts once, before its sound, and ends once at most, after which it is silent; `stopped` says that
+    everything was made."""
+    playing: set[str] = set()
+    over: set[str] = set()
+    done: set[str] = set()
+    for body in said:
+        response = body.get("response_id")
+        match body["type"]:
+            case "output_audio_buffer.started":
+                assert response not in playing | over
+                playing.add(response)
+            case "response.output_audio.delta":
+                assert response in playing
+            case "response.done":
+                done.add(body["response"]["id"])
+            case "output_audio_buffer.stopped" | "output_audio_buffer.cleared" as kind:
+                playing.remove(response)
+                over.add(response)
+                assert kind.endswith("cleared") or response in done
+
+
+def lengths_of(said: list[Body]) -> dict[str, int]:
+    """Milliseconds of sound that came of each item."""
+    lengths: dict[str, int] = {}
+    for body in said:
+        if body["type"] == "response.output_audio.delta":
+            lengths[body["item_id"]] = lengths.get(body["item_id"], 0) + len(body["delta"]) // 64
+    return lengths

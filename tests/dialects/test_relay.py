@@ -53,7 +53,9 @@ def test_a_session_there_and_back() -> None:
     written = json.loads(BETA.write_client({"type": "session.update", "event_id": "e", "session": GA_SESSION}))
     assert written == {"type": "session.update", "event_id": "e", "session": BETA_SESSION}
     (created,) = BETA.read_server(text(type="session.created", session={**BETA_SESSION, "novelty": 1}))
-    assert created["session"] == GA_SESSION
+    rules = created["session"]["audio"]["input"]["turn_detection"]
+    assert rules.pop("idle_timeout_ms") is None
+    assert created["session"] == {**GA_SESSION, "truncation": "auto", "prompt": None}
     shown = json.loads(BETA.write_server({"type": "session.created", "session": GA_SESSION})[0])
     assert shown["session"] == {"temperature": 0.8, **BETA_SESSION}
 
@@ -257,3 +259,40 @@ def test_a_session_keeps_its_event_id_in_beta(kind: str) -> None:
     session = {"type": kind, "audio": {"input": {}}}
     (raw,) = BETA.write_server({"type": "session.updated", "event_id": "event_1", "session": session})
     assert json.loads(raw)["event_id"] == "event_1"
+
+
+def test_temperature_is_the_betas_alone() -> None:
+    body = BETA.read_client(b'{"type":"session.update","session":{"temperature":0.7,"voice":"ash"}}')
+    assert json.loads(BETA.write_client(body))["session"] == {"temperature": 0.7, "voice": "ash"}
+    assert "temperature" not in json.loads(GA.write_client(body))["session"]
+    response = {"type": "response.create", "response": {"temperature": 0.7}}
+    assert json.loads(GA.write_client(response)) == {"type": "response.create", "response": {}}
+    updated = {"type": "session.updated", "event_id": "e", "session": {"type": "realtime", "temperature": 0.7}}
+    (raw,) = GA.write_server(updated)
+    assert json.loads(raw)["session"] == {"type": "realtime"}
+    (raw,) = BETA.write_server(updated)
+    assert json.loads(raw)["session"] == {"temperature": 0.7}
+
+
+@pytest.mark.parametrize("heat", [0.5, 1.3, 3])
+@pytest.mark.parametrize("key", ["session", "response"])
+def test_a_temperature_that_cannot_be_is_refused_here(key: str, heat: float) -> None:
+    kind = {"session": "session.update", "response": "response.create"}[key]
+    with pytest.raises(RequestError) as refused:
+        BETA.read_client(json.dumps({"type": kind, key: {"temperature": heat}}).encode())
+    assert (refused.value.code, refused.value.param) == ("invalid_value", f"{key}.temperature")
+
+
+def test_a_session_of_a_beta_upstream_has_what_only_ga_knows() -> None:
+    raw = b'{"type":"session.updated","event_id":"e","session":{"id":"s","turn_detection":{"type":"server_vad"}}}'
+    (body,) = BETA.read_server(raw)
+    session = body["session"]
+    assert (session["truncation"], session["prompt"]) == ("auto", None)
+    assert session["audio"]["input"]["turn_detection"] == {"type": "server_vad", "idle_timeout_ms": None}
+
+
+def test_a_tool_that_the_beta_does_not_know_is_the_upstreams_to_refuse() -> None:
+    tools = [{"type": "mcp", "server_label": "x"}, {"type": "function", "name": "f"}]
+    for kind, key in (("session.update", "session"), ("response.create", "response")):
+        body = {"type": kind, key: {"type": "realtime", "tools": tools} if key == "session" else {"tools": tools}}
+        assert json.loads(BETA.write_client(body))[key]["tools"] == tools

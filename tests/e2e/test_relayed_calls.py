@@ -2,7 +2,11 @@
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +16,7 @@ from aiortc import RTCSessionDescription
 from websockets.asyncio.client import connect
 
 from tests.conftest import Server, running_server
+from tests.e2e.backends import running_backends
 from tests.e2e.test_money import CREDIT, newcomer, settled
 from tests.e2e.test_relay import office_of
 from tests.oracle import check_ga
@@ -143,3 +148,39 @@ async def test_the_address_of_our_own(front: Server) -> None:
         await phone.peer.setRemoteDescription(RTCSessionDescription(answer.text, "answer"))
         assert (await phone.until("session.created"))["session"]["model"] == "realtime-mini"
         await tell_a_story(phone, 0.2)
+
+
+async def test_this_machine_takes_over_in_the_middle_of_a_call(tmp_path: Path) -> None:
+    """What was said is played to its end; the next answer is ours, and the caller stays."""
+    homes = tmp_path / "behind", tmp_path / "front"
+    for home in homes:
+        home.mkdir()
+    with running_backends() as backends, ExitStack() as stack:
+        behind = stack.enter_context(running_server(homes[0], env=backends.env()))
+        env = backends.env(
+            PARLEY_UPSTREAM_URL=behind.base_url,
+            PARLEY_UPSTREAM_API_KEY=behind.key,
+            PARLEY_UPSTREAM_FALLBACK="local",
+        )
+        with running_server(homes[1], env=env) as front:
+            async with Phone(front.url, front.key) as phone:
+                await phone.call(SESSION)
+                await phone.until("session.created")
+                phone.say("conversation.item.create", item=ASKED)
+                phone.say("response.create")
+                await phone.until("response.done")
+                os.kill(behind.pid, signal.SIGKILL)
+                await until_lost(phone)
+                async with asyncio.timeout(20):
+                    while "output_audio_buffer.stopped" not in phone.kinds():
+                        await asyncio.sleep(0.05)
+                phone.say("conversation.item.create", item=ASKED)
+                phone.say("response.create")
+                assert (await phone.until("response.done"))["response"]["status"] == "completed"
+                await phone.until("output_audio_buffer.stopped")
+                assert phone.findings() == []
+
+
+async def until_lost(phone: Phone) -> None:
+    with pytest.raises(AssertionError, match="The upstream was lost"):
+        await phone.until("nothing")

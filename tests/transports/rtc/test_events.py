@@ -158,3 +158,36 @@ def test_cutting_keeps_as_much_as_fits() -> None:
     event = {"type": "t", "event_id": "e", "text": "x" * 300_000, "kept": "y" * 10_000}
     cut = json.loads(shortened(msgspec.json.encode(event), LIMIT))
     assert len(cut["text"]) == 16_384 and cut["text"].endswith("…") and cut["kept"] == "y" * 10_000
+
+
+# ---- what an upstream says
+
+
+def delta(text: str, kind: str = "response.output_audio_transcript.delta", **more: Any) -> dict[str, Any]:
+    place = {"response_id": "r1", "item_id": "item_1", "output_index": 0, "content_index": 0}
+    return {"type": kind, "event_id": f"event_{text}", **place, "delta": text, **more}
+
+
+def test_an_upstreams_events_pass_whole_and_its_deltas_are_merged() -> None:
+    channel = Channel()
+    channel.events.pass_on(delta("One "), 0.0)
+    channel.events.pass_on(delta("two "), MERGE_S / 4)
+    channel.events.pass_on(delta("three "), MERGE_S / 2)
+    channel.events.pass_on({"type": "nobody.knows", "event_id": "e", "deep": [{"x": 1}]}, MERGE_S / 2)
+    assert [each.get("delta") for each in channel.said] == ["One ", "two three ", None]
+    assert channel.said[-1] == {"type": "nobody.knows", "event_id": "e", "deep": [{"x": 1}]}
+
+
+def test_deltas_with_probabilities_are_not_merged() -> None:
+    channel = Channel()
+    kind = "conversation.item.input_audio_transcription.delta"
+    for text in ("One ", "two "):
+        channel.events.pass_on(delta(text, kind, logprobs=[{"token": text, "logprob": -1.0, "bytes": []}]), 0.0)
+    assert [each["delta"] for each in channel.said] == ["One ", "two "]
+
+
+def test_an_upstreams_events_in_beta() -> None:
+    channel = Channel(dialect=BETA)
+    channel.events.pass_on(delta("One "), 0.0)
+    channel.events.pass_on({"type": "conversation.item.done", "event_id": "e", "item": {}}, 0.0)
+    assert [each["type"] for each in channel.said] == ["response.audio_transcript.delta"]

@@ -24,6 +24,8 @@ class Socket(asyncio.DatagramProtocol):
         self.received: list[bytes] = []
         self.times: list[float] = []
         """When each of them came, by the monotonic clock."""
+        self.sources: list[int] = []
+        """From which port."""
 
     def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
         self.wire = transport
@@ -32,6 +34,7 @@ class Socket(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         self.received.append(data)
         self.times.append(time.monotonic())
+        self.sources.append(addr[1])
 
     def send(self, data: bytes, port: int) -> None:
         self.wire.sendto(data, ("127.0.0.1", port))
