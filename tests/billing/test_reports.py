@@ -41,6 +41,9 @@ async def test_costs_and_margins_where_they_are_known(ledger: Ledger, storage: S
         usage = Usage(session="s", model=model, kind="response", upstream=upstream, cost=cost)
         await ledger.release(f"{hold}:end", "ann", hold, 100, usage=usage)
     found = await usage_by_day(storage, "ann", began, began + DAY_MS)
-    assert [(row.model, row.micro, row.cost, row.margin) for row in found] == [("mini", 200, 0, 100), ("pro", 300, 70, 30)]
+    assert [(row.model, row.micro, row.cost, row.margin) for row in found] == [
+        ("mini", 200, 0, 100),
+        ("pro", 300, 70, 30),
+    ]
     assert await spent_by_upstream(storage, began) == [Spent("azure", 2, 200, 70), Spent("local", 1, 100, 0)]
     assert await spent_by_upstream(storage, began + 1) == []

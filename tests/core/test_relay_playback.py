@@ -273,7 +273,7 @@ def check_buffer(said: list[Body]) -> None:
     over: set[str] = set()
     done: set[str] = set()
     for body in said:
-        response = body.get("response_id")
+        response = str(body.get("response_id"))
         match body["type"]:
             case "output_audio_buffer.started":
                 assert response not in playing | over

@@ -161,7 +161,7 @@ function routes({ name, routes }: management.Upstream): TemplateResult {
             <td data-label="Its name there">${part.model_there || "the same"}</td>
             <td class="right" data-label="Place">${part.position}</td>
             <td data-label="Chosen">${POLICIES[part.policy]}</td>
-            <td class="right" data-label="Weight">${part.weight}</td>
+            <td class="right" data-label="Weight">${part.policy === "weights" ? part.weight : "–"}</td>
             <td class="right" data-label="Opens in">${part.opens_ms === null ? "–" : ms(part.opens_ms)}</td>
             <td data-label="Last resort">${part.local ? "this server" : "none"}</td>
           </tr>`,

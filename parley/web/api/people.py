@@ -208,7 +208,10 @@ def person(user: User) -> Person:
 def _sign_in(session: Session, current: str | None) -> SignIn:
     return SignIn(
         id=session.id,
-        current=session.id == current, agent=session.agent, created_at=session.created_at // MS, seen_at=session.seen_at // MS,
+        current=session.id == current,
+        agent=session.agent,
+        created_at=session.created_at // MS,
+        seen_at=session.seen_at // MS,
         expires_at=session.expires_at // MS,
     )  # fmt: skip
 
