@@ -117,12 +117,13 @@ def meaning(order: AnyOrder) -> tuple[object, ...]:
 
 
 class Orders:
-    """Makes them up. Holds that were closed long ago are forgotten, ids are not."""
+    """Makes them up. Old holds are closed and forgotten, so that a long history has no more open ones than a short one."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
         self.number = 0
         self.holds: list[OpenHold] = []
+        self.leaving: list[OpenHold] = []
         self.past: list[AnyOrder] = []
 
     def next(self) -> AnyOrder:
@@ -144,6 +145,9 @@ class Orders:
     def fresh(self) -> AnyOrder:
         self.number += 1
         id, amount = f"o{self.number}", self.amount()
+        if self.leaving:
+            old = self.leaving.pop()
+            return CloseHold(id=id, account=old.account, budget=old.budget, hold=old.id, amount=amount)
         kind = self.chance.choices(("credit", "hold", "extend", "capture", "close", "settle"), (2, 6, 4, 8, 5, 1))[0]
         if kind == "credit":
             account = self.chance.choice((*ACCOUNTS, "key_1", "key_2"))
@@ -155,7 +159,7 @@ class Orders:
             )  # fmt: skip
             self.holds.append(hold)
             if len(self.holds) > 30:
-                self.holds.pop(0)
+                self.leaving.append(self.holds.pop(0))
             return hold
         hold = self.chance.choice(self.holds)
         account = hold.account if self.chance.random() < 0.97 else "bob"
