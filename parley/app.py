@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import uvloop
@@ -28,7 +28,6 @@ from parley.auth.api_keys import ApiKeys, make_local_key, read_local_key
 from parley.auth.client_secrets import ClientSecrets, MemoryStore
 from parley.auth.gate import Bearer, Gate
 from parley.auth.keys_store import Scope
-from parley.auth.oidc import Provider
 from parley.auth.turn import IceServers, told
 from parley.billing.calls import CallBook
 from parley.catalog import DEFAULT_MODEL, MODELS, VOICES, Model
@@ -60,20 +59,22 @@ from parley.relays import NOT_PAID, PAID_NO_LONGER, Relays, whose
 from parley.server import Server, is_local, listen, raise_file_limit, url_of
 from parley.settings import Settings, SettingsError
 from parley.telemetry import Metrics, note, set_up_logs, turn_fields
-from parley.telephone import Telephone, pressed
 from parley.transports.carriers import door as carriers
 from parley.transports.carriers.calls import AlsoCarriers, CarrierCalls
-from parley.transports.ringing import no_call
+from parley.transports.ringing import NoTelephone, no_call, pressed
 from parley.transports.rtc.calls import Calls
 from parley.transports.rtc.ports import Network
 from parley.transports.websocket import Door, realtime
 from parley.upstreams import Upstreams
-from parley.web import call_control, calls, client_secrets, console, errors, health, models, oidc, realtime_api
+from parley.web import call_control, calls, client_secrets, console, errors, health, models, realtime_api
 from parley.web.api import app as api
 from parley.web.api.front import Front
 from parley.web.charges import Charges
 from parley.web.pipeline import Pipeline
-from parley.web.sign_in import SignIn
+from parley.web.sign_in import SignIn, offers
+
+if TYPE_CHECKING:
+    from parley.telephone import Telephone
 
 SESSION_S: Final = 3_600
 """protocol.md 8.5."""
@@ -136,7 +137,7 @@ class House:
         node = new_node()
         self.calls = Calls(_network(settings), self.start_anywhere, node)
         self.carriers = CarrierCalls(self.start, pressed, node)
-        self.telephone = Telephone(settings, self.office.storage, self.start, self.upstreams.check, node)
+        self.telephone = self._telephone(settings, node)
         door = Door(gate, self.metrics, self.start_anywhere, self.find_call)
         streams = carriers.media(
             carriers.Door(gate, self.metrics, self.carriers, settings.twilio_auth_token, settings.public_url)
@@ -146,13 +147,7 @@ class House:
             routes=[
                 *console.routes(desk, self.sign_in, self.recordings),
                 *api.routes(self.office, front, self.telephone.sip, self.upstreams),
-                *oidc.Desk(
-                    _provider(settings),
-                    self.office.accounts,
-                    hosts,
-                    public_url=settings.public_url,
-                    sign_up=settings.oidc_sign_up,
-                ).routes(),
+                *self._sign_in_routes(settings, hosts),
                 *health.routes(pulse),
                 *models.routes(gate, self.engines.names, self.upstreams.models(), self.upstreams.engine),
                 *client_secrets.routes(gate, secrets, self.calls.warm_up, self.upstreams.check),
@@ -168,6 +163,29 @@ class House:
             exception_handlers=errors.HANDLERS,
             lifespan=self._lifespan,
         )
+
+    def _sign_in_routes(self, settings: Settings, hosts: tuple[str, ...]) -> list[Route]:
+        """Raises `SettingsError`."""
+        if not settings.oidc_issuer:
+            return [offers(None, hosts)]
+        from parley.auth.oidc import Provider  # much that others need not load
+        from parley.web.oidc import Desk
+
+        try:
+            provider = Provider(settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret)
+        except ValueError as error:
+            raise SettingsError(f"oidc_issuer is wrong: {error}.") from error
+        accounts, url = self.office.accounts, settings.public_url
+        desk = Desk(provider, accounts, hosts, public_url=url, sign_up=settings.oidc_sign_up)
+        return [offers(provider.name, hosts), *desk.routes()]
+
+    def _telephone(self, settings: Settings, node: str) -> "Telephone | NoTelephone":
+        """Raises `SettingsError`."""
+        if settings.sip_port is None and not settings.webhook_url:
+            return NoTelephone()
+        from parley.telephone import Telephone  # much that others need not load
+
+        return Telephone(settings, self.office.storage, self.start, self.upstreams.check, node)
 
     async def drain(self) -> None:
         """No new sessions; running turns come to their end."""
@@ -375,16 +393,6 @@ async def _filled(config: SessionConfig, resources: Resources) -> SessionConfig:
 def _sees(settings: Settings) -> bool:
     """Of a language model behind a URL it is believed; what it says of a picture is up to it."""
     return bool(settings.llm_url) if settings.llm_sees == "auto" else settings.llm_sees == "yes"
-
-
-def _provider(settings: Settings) -> Provider | None:
-    """Raises `SettingsError`."""
-    if not settings.oidc_issuer:
-        return None
-    try:
-        return Provider(settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret)
-    except ValueError as error:
-        raise SettingsError(f"oidc_issuer is wrong: {error}.") from error
 
 
 def _allowed(settings: Settings) -> Allowed:

@@ -8,20 +8,24 @@ What goes to the model is always our own JPEG: one frame, upright, without trans
 programs write beside the picture (place, time, owner). It is as large as its tokens pay for (`core.images`).
 """
 
+from __future__ import annotations
+
 import asyncio
 import binascii
 import io
 import re
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import aiohttp
 import pybase64
-from PIL import Image, ImageOps
 
 from parley.core.images import LONG_SIDE_MAX, LOW_SIDE_MAX, SHORT_SIDE_MAX
 from parley.errors import RequestError
 from parley.outgoing import Outgoing
+
+if TYPE_CHECKING:
+    import aiohttp
+    from PIL import Image
 
 IMAGE_BYTES_MAX: Final = 10 * 2**20
 """Of the file, as it comes."""
@@ -64,6 +68,8 @@ class Pictures:
         await self._outgoing.close()
 
     async def _fetch(self, url: str, param: str) -> bytes:
+        import aiohttp  # this and Pillow are 20 MB that most servers never need
+
         try:
             async with asyncio.timeout(FETCH_S), self._outgoing.request("GET", url) as response:
                 if response.status != 200:
@@ -103,6 +109,8 @@ def _decoded(url: str, param: str) -> bytes:
 
 def _redrawn(source: str | bytes, detail: str, param: str) -> str:
     """The picture in a data URL or a file, as a data URL of the JPEG that the model gets."""
+    from PIL import Image, ImageOps
+
     file = _decoded(source, param) if isinstance(source, str) else source
     try:
         with Image.open(io.BytesIO(file), formats=FORMATS) as image:
@@ -130,6 +138,8 @@ def _check_size(image: Image.Image, param: str) -> None:
 def _opaque(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image.convert("RGB")
+    from PIL import Image
+
     layered = image.convert("RGBA")
     page = Image.new("RGB", layered.size, BACKGROUND)
     page.paste(layered, mask=layered.getchannel("A"))

@@ -10,22 +10,25 @@ look does not depend on how anybody reads a URL. Redirects are not followed, coo
 environment not used, bodies not unpacked.
 """
 
-import asyncio
+from __future__ import annotations
+
 import errno
 import ipaddress
 import re
 import socket
 from collections.abc import AsyncIterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import partial
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from parley.errors import RequestError
+
+if TYPE_CHECKING:
+    import aiohttp
+    from aiohttp.abc import AbstractResolver, ResolveResult
+
+    from parley.outgoing_names import System
 
 URL_CHARS_MAX: Final = 2_048
 CONNECT_S: Final = 5.0
@@ -150,9 +153,10 @@ class Outgoing:
         resolver: AbstractResolver | None = None,
     ) -> None:
         self._allowed = allowed
-        self._timeout = aiohttp.ClientTimeout(total=total_s, connect=connect_s)
+        self._total_s = total_s
+        self._connect_s = connect_s
         self._given = resolver
-        self._own: _System | None = None
+        self._own: System | None = None
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
         """By whether they look where they connect to."""
 
@@ -192,15 +196,19 @@ class Outgoing:
 
     def _session(self, *, guarded: bool) -> aiohttp.ClientSession:
         if guarded not in self._sessions:
+            import aiohttp  # 12 MB that a server which calls nobody need not carry
+
+            from parley.outgoing_names import Vetting
+
             self._sessions[guarded] = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     limit=CONNECTIONS_MAX,
                     keepalive_timeout=KEEP_ALIVE_S,
                     use_dns_cache=False,
-                    resolver=_Vetting(self._resolver(), self) if guarded else self._given,
+                    resolver=Vetting(self._resolver(), self.vet_all) if guarded else self._given,
                     socket_factory=self._socket if guarded else None,
                 ),
-                timeout=self._timeout,
+                timeout=aiohttp.ClientTimeout(total=self._total_s, connect=self._connect_s),
                 headers={"Accept-Encoding": "identity"},
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -211,7 +219,10 @@ class Outgoing:
     def _resolver(self) -> AbstractResolver:
         if self._given is not None:
             return self._given
-        self._own = self._own or _System()
+        if self._own is None:
+            from parley.outgoing_names import System
+
+            self._own = System(RESOLVING_MAX)
         return self._own
 
     def _vet(self, address: Address) -> None:
@@ -233,46 +244,3 @@ class Outgoing:
 
     def _may_reach(self, address: Address) -> bool:
         return is_public(address) or any(address in network for network in self._allowed.networks)
-
-
-class _Vetting(AbstractResolver):
-    def __init__(self, resolver: AbstractResolver, guard: Outgoing) -> None:
-        self._resolver = resolver
-        self._guard = guard
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        self._guard.vet_all(found)
-        return found
-
-    async def close(self) -> None:
-        await self._resolver.close()
-
-
-class _System(AbstractResolver):
-    """In threads of its own: a name server that is slow on purpose keeps only those waiting whom others name."""
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(RESOLVING_MAX, thread_name_prefix="resolve")
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
-        return [
-            ResolveResult(
-                hostname=host,
-                host=str(place[0]),
-                port=port,
-                family=kind,
-                proto=protocol,
-                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-            )
-            for kind, _, protocol, _, place in found
-        ]
-
-    async def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -17,14 +17,13 @@ from typing import Final, NamedTuple
 
 from parley.auth.gate import Bearer
 from parley.core.config import SessionConfig
-from parley.core.inputs import Pressed
 from parley.errors import EngineError, RequestError
 from parley.ids import new_id
 from parley.live.session import LiveSession
 from parley.outgoing import Outgoing, read_allowed
 from parley.settings import Settings, SettingsError
 from parley.storage import Storage
-from parley.transports.ringing import NO_PHONES, RingingCalls, no_call
+from parley.transports.ringing import NO_PHONES, RingingCalls, no_call, pressed
 from parley.transports.sip.call import SipCall
 from parley.transports.sip.house import Place, Start
 from parley.transports.sip.media import Range
@@ -125,11 +124,6 @@ class Telephone:
         except (RequestError, EngineError):
             return Reject(UNAVAILABLE)
         return None
-
-
-def pressed(live: LiveSession, key: str, at: int) -> None:
-    """A caller has pressed a key, at `at` seconds of Unix time."""
-    live.post(Pressed(key=key, at=at))
 
 
 def _check_stored(number: Number, check: Callable[[SessionConfig], object]) -> None:

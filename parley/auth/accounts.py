@@ -15,13 +15,15 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, Literal, NamedTuple
-
-import argon2
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from parley.errors import RequestError
 from parley.ids import new_id
 from parley.storage import Row, Script, Sql, Storage, Taken
+
+if TYPE_CHECKING:
+    import argon2
 
 TOKEN_BYTES: Final = 32
 SESSION_S: Final = 30 * 86_400
@@ -104,12 +106,12 @@ class Accounts:
         self,
         storage: Storage,
         pepper: bytes,
-        hasher: argon2.PasswordHasher | None = None,
+        hasher: "argon2.PasswordHasher | None" = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._storage = storage
         self._key = hmac.digest(pepper, b"parley sign-in", hashlib.sha256)
-        self._hasher = hasher or argon2.PasswordHasher()
+        self._given = hasher
         self._nobody: str | None = None
         """Checked when there is nobody to check, so that it takes as long."""
         self._hashing = asyncio.Semaphore(HASHES_MAX)
@@ -274,6 +276,12 @@ class Accounts:
 
     # ---- inside
 
+    @cached_property
+    def _hasher(self) -> "argon2.PasswordHasher":
+        import argon2  # who never sees a password need not carry it
+
+        return self._given or argon2.PasswordHasher()
+
     async def _begin(self, user: User, agent: str) -> SignedIn:
         token, at = secrets.token_urlsafe(TOKEN_BYTES), self._ms()
         session = Session(new_id("login"), user, agent[:AGENT_CHARS_MAX], at, at, at + SESSION_S * 1_000)
@@ -289,12 +297,14 @@ class Accounts:
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def _verify(self, hashed: str, password: str) -> bool:
+        from argon2.exceptions import VerifyMismatchError
+
         if len(password) > PASSWORD_CHARS_MAX:
             return False
         async with self._hashing:
             try:
                 return await asyncio.to_thread(self._hasher.verify, hashed, password)
-            except argon2.exceptions.VerifyMismatchError:
+            except VerifyMismatchError:
                 return False
 
     def _digest(self, token: str) -> str:

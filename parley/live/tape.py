@@ -19,14 +19,16 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import IO, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from parley.audio.ogg import OggWriter, Stereo, mend
 from parley.live.timeline import BLOCK, RATE_HZ, Placed, Stretch
 from parley.telemetry import note
+
+if TYPE_CHECKING:
+    from parley.audio.ogg import Stereo
 
 FOLDER: Final = "recordings"
 GROWING: Final = ".part"
@@ -205,6 +207,8 @@ class _File:
         self._growing = path.with_suffix(GROWING)
         self._file = _make_file(self._growing)
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        from parley.audio.ogg import OggWriter  # PyAV: 20 MB for who records
+
         self.writer = OggWriter(self._file)
 
     def end(self, *, keep: bool, whole: bool) -> float:
@@ -229,6 +233,8 @@ def _mend(growing: Path) -> float | None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return None
+            from parley.audio.ogg import mend
+
             seconds = mend(file)
             if seconds:
                 growing.rename(growing.with_suffix(WHOLE))
@@ -259,7 +265,7 @@ def _check_room(folder: Path) -> None:
 # ---- sound
 
 
-def mixed(stretch: Stretch, start: int) -> Iterator[Stereo]:
+def mixed(stretch: Stretch, start: int) -> "Iterator[Stereo]":
     """Both sides from sample `start` to the end of the stretch, in pieces that are not too long."""
     for at in range(start, stretch.end, CHUNK):
         size = min(CHUNK, stretch.end - at)
@@ -277,7 +283,7 @@ def _lay(channel: NDArray[np.int16], start: int, pieces: Iterable[Placed]) -> No
             channel[max(0, begin) : end] = pcm[max(0, -begin) : channel.size - begin]
 
 
-def peaks(sound: Stereo) -> bytes:
+def peaks(sound: "Stereo") -> bytes:
     """The loudest of each block, 0 to 255: user, assistant, user, …"""
     blocks = -(-len(sound) // BLOCK)
     padded = np.zeros((blocks * BLOCK, 2), np.int16)

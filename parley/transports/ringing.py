@@ -3,15 +3,17 @@
 The door itself is `transports/sip`. Where there is none, `NO_PHONES` stands in its place: no call is there.
 """
 
-from typing import Annotated, Any, Final, Protocol, TypeVar
+from typing import Annotated, Any, Final, NoReturn, Protocol, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from parley.auth.gate import Bearer
 from parley.core.config import RealtimeConfig, SessionConfig
+from parley.core.inputs import Pressed
 from parley.core.shapes import shape
 from parley.errors import RequestError
+from parley.live.session import LiveSession
 from parley.transports.sessions import ga_session, read_json
 
 DECLINE: Final = 603
@@ -58,6 +60,27 @@ class _NoPhones:
 
 
 NO_PHONES: Final[RingingCalls] = _NoPhones()
+
+
+class NoTelephone:
+    """Where nobody calls: what stands in for `parley.telephone`, which takes half a second and 20 MB to load."""
+
+    sip = None
+    phones: RingingCalls = NO_PHONES
+
+    async def begin(self) -> None: ...
+
+    async def end(self) -> None: ...
+
+    def drain(self) -> None: ...
+
+    def find(self, call_id: str, bearer: Bearer) -> NoReturn:
+        raise no_call(call_id)
+
+
+def pressed(live: LiveSession, key: str, at: int) -> None:
+    """A caller has pressed a key, at `at` seconds of Unix time."""
+    live.post(Pressed(key=key, at=at))
 
 
 def no_call(call_id: str) -> RequestError:

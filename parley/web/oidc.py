@@ -1,6 +1,5 @@
 """Signing in at the console with somebody else's word for it (OpenID Connect).
 
-    GET /api/console/sign-in         {"oidc": NAME or null}: what the sign-in page may offer besides link, password, key
     GET /api/console/oidc            to the provider
     GET /api/console/oidc/callback   and back, with a cookie for the console
 
@@ -14,7 +13,7 @@ from html import escape
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from parley.auth.accounts import Accounts, User
@@ -34,7 +33,7 @@ class Desk:
 
     def __init__(
         self,
-        provider: Provider | None,
+        provider: Provider,
         accounts: Accounts,
         hosts: Sequence[str],
         *,
@@ -48,18 +47,9 @@ class Desk:
         self._sign_up = sign_up
 
     def routes(self) -> list[Route]:
-        offered = [Route("/api/console/sign-in", self.offers)]
-        if self._provider is None:
-            return offered
-        return [*offered, Route(HERE, self.leave), Route(f"{HERE}/callback", self.come_back)]
-
-    async def offers(self, request: Request) -> Response:
-        check_host(request, self._hosts)
-        name = None if self._provider is None else self._provider.name
-        return JSONResponse({"oidc": name}, headers={"cache-control": "no-store"})
+        return [Route(HERE, self.leave), Route(f"{HERE}/callback", self.come_back)]
 
     async def leave(self, request: Request) -> Response:
-        assert self._provider is not None
         attempt = new_attempt()
         try:
             url = await self._provider.authorization_url(attempt, self._callback(request))
@@ -73,7 +63,6 @@ class Desk:
         return response
 
     async def come_back(self, request: Request) -> Response:
-        assert self._provider is not None
         host = check_host(request, self._hosts)
         try:
             attempt = _attempt(request)

@@ -16,7 +16,8 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from parley.auth.accounts import SESSION_S, Accounts, User
 from parley.auth.gate import LOCAL_USER
@@ -57,6 +58,16 @@ class SignIn:
 def link_of(url: str, token: str) -> str:
     """The token stands in the fragment, which browsers send to nobody."""
     return f"{url}/console/#sign-in={token}"
+
+
+def offers(provider: str | None, hosts: Iterable[str]) -> Route:
+    """GET /api/console/sign-in, for who is not signed in: besides link, password and key, what `provider` knows."""
+
+    async def offered(request: Request) -> Response:
+        check_host(request, hosts)
+        return JSONResponse({"oidc": provider}, headers={"cache-control": "no-store"})
+
+    return Route("/api/console/sign-in", offered)
 
 
 def check_host(request: Request, allowed: Iterable[str]) -> str:

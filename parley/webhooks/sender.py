@@ -9,15 +9,16 @@ What is sent was written down before, as taken by this process for `LEASE_S`. Sh
 takes it after that. A receiver knows by `webhook-id` what it has seen.
 """
 
+from __future__ import annotations
+
 import asyncio
 import logging
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import aiohttp
 from yarl import URL
 
 from parley import __version__
@@ -54,6 +55,9 @@ ENDPOINTS_AT_ONCE: Final = 100
 
 GONE: Final = 410
 """A receiver that says so wants no more of it (Standard Webhooks)."""
+
+if TYPE_CHECKING:
+    import aiohttp
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +194,7 @@ class Webhooks:
             return error.code, False
         except TimeoutError:
             return "timeout", True
-        except aiohttp.ClientError as error:
+        except _client_errors() as error:
             return _named(error), True
 
     async def _write_down(self, delivery: Delivery, outcome: str, *, retryable: bool) -> None:
@@ -244,7 +248,15 @@ def _is_fine(outcome: str) -> bool:
     return outcome.startswith("2")
 
 
+def _client_errors() -> type[aiohttp.ClientError]:
+    import aiohttp  # what a server without webhooks need not carry
+
+    return aiohttp.ClientError
+
+
 def _named(error: aiohttp.ClientError) -> str:
+    import aiohttp
+
     """A word for what went wrong; the message would carry the address."""
     if isinstance(error, aiohttp.ClientSSLError):
         return "tls"

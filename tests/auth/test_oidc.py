@@ -21,7 +21,7 @@ from parley.office import Office, open_office
 from parley.settings import Settings
 from parley.web import errors
 from parley.web.oidc import Desk
-from parley.web.sign_in import SignIn
+from parley.web.sign_in import SignIn, offers
 from tests.transports.serving import serving
 
 CLIENT = "parley-tests"
@@ -115,7 +115,9 @@ async def console(office: Office, provider: FakeProvider, **more: Any) -> AsyncI
 
     from starlette.routing import Route
 
-    app = Starlette(routes=[*desk.routes(), Route("/console/", page)], exception_handlers=errors.HANDLERS)
+    app = Starlette(
+        routes=[offers("127.0.0.1", ()), *desk.routes(), Route("/console/", page)], exception_handlers=errors.HANDLERS
+    )
     with serving(app) as port:
         browser = Browser(f"http://127.0.0.1:{port}")
         try:

@@ -1,8 +1,10 @@
 """The telephone, for admins: who may call, who does, how it sounds, and what was announced to whom."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol
 
 from msgspec import Meta
 from yarl import URL
@@ -10,14 +12,16 @@ from yarl import URL
 from parley.errors import RequestError
 from parley.office import Office
 from parley.transports.ringing import no_call
-from parley.transports.sip.quality import Quality
-from parley.transports.sip.report import Report
-from parley.transports.sip.trunks import Desk as Trunks
-from parley.transports.sip.trunks import Number, Trunk
 from parley.web.api.operations import AccountQuery, Call, Nothing, Operation, Shown
 from parley.webhooks import store
 from parley.webhooks.sender import replay
 from parley.webhooks.store import Delivery
+
+if TYPE_CHECKING:  # half a second that a server without a telephone does without
+    from parley.transports.sip.quality import Quality
+    from parley.transports.sip.report import Report
+    from parley.transports.sip.trunks import Desk as Trunks
+    from parley.transports.sip.trunks import Number, Trunk
 
 MS: Final = 1_000
 DELIVERIES_DEFAULT: Final = 50
