@@ -189,7 +189,7 @@ async def test_a_program_answers_steers_transfers_and_hangs_up(
         await client.realtime.calls.hangup(second)
         await until(lambda: phone.events.count("CALL_CLOSED") == 2)
         heard = await words_in(ear, phone.heard())
-    assert "switchboard" in heard.lower()
+    assert "good day" in heard.lower()
 
 
 async def test_a_program_rejects(make_server: MakeServer) -> None:
