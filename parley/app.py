@@ -55,7 +55,7 @@ from parley.live.session import LiveSession, Surroundings, Witness
 from parley.office import Hooks, Office, pepper_of
 from parley.outgoing import Allowed, Outgoing, read_allowed
 from parley.prompts import Prompts
-from parley.relays import NOT_PAID, PAID_NO_LONGER, Relays, whose
+from parley.relays import Relays, cut_offs, whose
 from parley.server import Server, is_local, listen, raise_file_limit, url_of
 from parley.settings import Settings, SettingsError
 from parley.telemetry import Metrics, note, set_up_logs, turn_fields
@@ -215,12 +215,7 @@ class House:
         terms = self._terms(config, bearer, plays=call_id is not None)
         session = Session(config=config, terms=terms, new_id=new_id, now=self.around.now())
         live: LiveSession
-
-        def stop(code: str) -> None:
-            live.cut_off(code, PAID_NO_LONGER.get(code, NOT_PAID), finish_sentence=True)
-
-        def cut(message: str) -> None:
-            live.cut_off("rate_limit_exceeded", message)
+        stop, cut = cut_offs(lambda: live)
 
         def charged(id: str, micro: int, session_micro: int) -> None:
             live.post(Charged(charged_for=id, micro=micro, session_micro=session_micro))

@@ -76,13 +76,7 @@ class Relays:
         )
         relay = Relay(terms=terms, new_id=new_id, now=self._around.now())
         live: RelayedSession
-
-        def stop(code: str) -> None:
-            live.cut_off(code, PAID_NO_LONGER.get(code, NOT_PAID), finish_sentence=True)
-
-        def cut(message: str) -> None:
-            live.cut_off("rate_limit_exceeded", message)
-
+        stop, cut = cut_offs(lambda: live)
         hooks = Hooks(stop, lambda id, micro, session_micro: None, lambda rates: None, cut)
         admission = await self._office.admit(relay.id, model, bearer, hooks)
         dialler = self._dialler(model, bearer)
@@ -109,6 +103,18 @@ class Relays:
         if not self._upstreams.falls_back(model):
             return dialler
         return LastResort(dialler, lambda model, transcribes: self._answer_here(model, transcribes, bearer))
+
+
+def cut_offs(live: Callable[[], LiveSession | RelayedSession]) -> tuple[Callable[[str], None], Callable[[str], None]]:
+    """How a session ends that is no longer paid for (by a code), and one whose limit is used up (with a message)."""
+
+    def stop(code: str) -> None:
+        live().cut_off(code, PAID_NO_LONGER.get(code, NOT_PAID), finish_sentence=True)
+
+    def cut(message: str) -> None:
+        live().cut_off("rate_limit_exceeded", message)
+
+    return stop, cut
 
 
 def whose(bearer: Bearer) -> Whose:
